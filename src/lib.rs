@@ -1,0 +1,3 @@
+//! Nestling.
+
+pub mod error;
