@@ -1,3 +1,4 @@
 //! Nestling.
 
 pub mod error;
+pub mod format;

@@ -1,0 +1,224 @@
+//! Writes GGUF version 3: metadata, tensor table, aligned tensor data.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::tensor::{GgmlType, Shape};
+use super::value::Value;
+use super::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, MAX_DIMS, MAX_KEY, MAX_TENSOR_NAME};
+use crate::error::{Context, Error, Result, bail, err};
+
+struct Tensor<'a> {
+    name: String,
+    dims: Vec<u64>,
+    ggml_type: GgmlType,
+    data: Cow<'a, [u8]>,
+}
+
+/// Collects metadata and tensors and writes them as one GGUF file. Tensors are written in the order
+/// in which they were added, each aligned, as the engine requires.
+#[derive(Default)]
+pub struct Writer<'a> {
+    kv: Vec<(String, Value)>,
+    tensors: Vec<Tensor<'a>>,
+}
+
+impl<'a> Writer<'a> {
+    /// A file without metadata and tensors.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a metadata value; a key that is there keeps its place and gets the new value.
+    /// `general.alignment` (u32) also sets the alignment of the data.
+    pub fn set(&mut self, key: impl Into<String>, value: impl Into<Value>) -> &mut Self {
+        let (key, value) = (key.into(), value.into());
+        match self.kv.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, v)) => *v = value,
+            None => self.kv.push((key, value)),
+        }
+        self
+    }
+
+    /// Adds a tensor: `dims` with the row length first, `data` in the layout of `ggml_type`.
+    pub fn tensor(
+        &mut self,
+        name: impl Into<String>,
+        dims: &[u64],
+        ggml_type: GgmlType,
+        data: impl Into<Cow<'a, [u8]>>,
+    ) -> &mut Self {
+        let (name, dims, data) = (name.into(), dims.to_vec(), data.into());
+        self.tensors.push(Tensor { name, dims, ggml_type, data });
+        self
+    }
+
+    /// The whole file in memory.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.write_to(&mut out)?;
+        Ok(out)
+    }
+
+    /// Writes the file beside `path`, then renames it: `path` is never half written.
+    pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let io = |e: &io::Error| Error::io(e, "writing the GGUF file").with_path(path);
+        let directory = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        let mut file = tempfile::Builder::new()
+            .prefix(".nestling-")
+            .tempfile_in(directory)
+            .map_err(|e| io(&e))?;
+        let mut out = io::BufWriter::new(file.as_file_mut());
+        self.write_to(&mut out).with_path(path)?;
+        out.flush().map_err(|e| io(&e))?;
+        drop(out);
+        file.as_file().sync_all().map_err(|e| io(&e))?;
+        file.persist(path).map_err(|e| io(&e.error))?;
+        Ok(())
+    }
+
+    /// Writes the file to `out`. Errors: `InvalidArgument` when a key, name, shape or data length
+    /// could not be read back.
+    pub fn write_to(&self, out: &mut impl Write) -> Result<()> {
+        let alignment = self.alignment()?;
+        self.check()?;
+        let header = self.header(alignment);
+        let padding = vec![0; alignment as usize];
+        let mut at = header.len();
+        let io = |e: io::Error| Error::io(&e, "writing GGUF data");
+        out.write_all(&header).map_err(io)?;
+        for data in self.tensors.iter().map(|t| &t.data) {
+            let pad = at.next_multiple_of(alignment as usize) - at;
+            out.write_all(padding.get(..pad).unwrap_or_default()).map_err(io)?;
+            out.write_all(data).map_err(io)?;
+            at += pad + data.len();
+        }
+        // The engine counts the last tensor's padding as part of the data.
+        let pad = at.next_multiple_of(alignment as usize) - at;
+        if !self.tensors.is_empty() {
+            out.write_all(padding.get(..pad).unwrap_or_default()).map_err(io)?;
+        }
+        Ok(())
+    }
+
+    fn alignment(&self) -> Result<u64> {
+        match self.kv.iter().find(|(k, _)| k == ALIGNMENT_KEY) {
+            None => Ok(DEFAULT_ALIGNMENT),
+            Some((_, Value::U32(v))) if super::alignment_is_valid(*v) => Ok((*v).into()),
+            Some((_, v)) => bail!(
+                InvalidArgument,
+                "{ALIGNMENT_KEY} is {v:?}; set a u32 power of two from 8 to 65536"
+            ),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        for (key, _) in &self.kv {
+            if key.is_empty() || key.len() > MAX_KEY {
+                bail!(InvalidArgument, "metadata key {key:?} must have 1 to {MAX_KEY} bytes");
+            }
+        }
+        let mut names = std::collections::HashSet::new();
+        for t in &self.tensors {
+            if t.name.is_empty() || t.name.len() > MAX_TENSOR_NAME {
+                bail!(
+                    InvalidArgument,
+                    "tensor name {:?} must have 1 to {MAX_TENSOR_NAME} bytes",
+                    t.name
+                );
+            }
+            if !names.insert(&t.name) {
+                bail!(InvalidArgument, "tensor {} was added twice; add it once", t.name);
+            }
+            let expected = n_bytes(&t.dims, t.ggml_type).ok_or_else(|| {
+                err!(
+                    InvalidArgument,
+                    "tensor {} of type {} cannot have the shape {}; give 1 to {MAX_DIMS} dimensions \
+                     above zero, the first a multiple of {}",
+                    t.name,
+                    t.ggml_type,
+                    Shape(&t.dims),
+                    t.ggml_type.block_size()
+                )
+            })?;
+            if expected != t.data.len() as u64 {
+                bail!(
+                    InvalidArgument,
+                    "tensor {} {} of type {} needs {expected} bytes of data, not {}",
+                    t.name,
+                    Shape(&t.dims),
+                    t.ggml_type,
+                    t.data.len()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn header(&self, alignment: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&3u32.to_le_bytes());
+        out.extend_from_slice(&(self.tensors.len() as u64).to_le_bytes());
+        out.extend_from_slice(&(self.kv.len() as u64).to_le_bytes());
+        for (key, value) in &self.kv {
+            put_string(&mut out, key.as_bytes());
+            out.extend_from_slice(&value.value_type().id().to_le_bytes());
+            put_value(&mut out, value);
+        }
+        let mut offset = 0u64;
+        for t in &self.tensors {
+            put_string(&mut out, t.name.as_bytes());
+            out.extend_from_slice(&(t.dims.len() as u32).to_le_bytes());
+            for d in &t.dims {
+                out.extend_from_slice(&d.to_le_bytes());
+            }
+            out.extend_from_slice(&t.ggml_type.id().to_le_bytes());
+            out.extend_from_slice(&offset.to_le_bytes());
+            offset = (offset + t.data.len() as u64).next_multiple_of(alignment);
+        }
+        out
+    }
+}
+
+/// Bytes of a tensor's data; `None` for a shape that no file may have.
+pub(super) fn n_bytes(dims: &[u64], ggml_type: GgmlType) -> Option<u64> {
+    let (row, rest) = dims.split_first()?;
+    if dims.len() > MAX_DIMS || dims.contains(&0) {
+        return None;
+    }
+    let rows = rest.iter().try_fold(1u64, |n, d| n.checked_mul(*d))?;
+    ggml_type.row_bytes(*row)?.checked_mul(rows)
+}
+
+fn put_string(out: &mut Vec<u8>, string: &[u8]) {
+    out.extend_from_slice(&(string.len() as u64).to_le_bytes());
+    out.extend_from_slice(string);
+}
+
+fn put_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::U8(v) => out.extend_from_slice(&v.to_le_bytes()),
+        Value::I8(v) => out.extend_from_slice(&v.to_le_bytes()),
+        Value::U16(v) => out.extend_from_slice(&v.to_le_bytes()),
+        Value::I16(v) => out.extend_from_slice(&v.to_le_bytes()),
+        Value::U32(v) => out.extend_from_slice(&v.to_le_bytes()),
+        Value::I32(v) => out.extend_from_slice(&v.to_le_bytes()),
+        Value::F32(v) => out.extend_from_slice(&v.to_le_bytes()),
+        Value::Bool(v) => out.push(u8::from(*v)),
+        Value::String(v) => put_string(out, v.as_bytes()),
+        Value::U64(v) => out.extend_from_slice(&v.to_le_bytes()),
+        Value::I64(v) => out.extend_from_slice(&v.to_le_bytes()),
+        Value::F64(v) => out.extend_from_slice(&v.to_le_bytes()),
+        Value::Array(a) => {
+            out.extend_from_slice(&a.element().id().to_le_bytes());
+            out.extend_from_slice(&(a.len() as u64).to_le_bytes());
+            out.extend_from_slice(a.bytes());
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What the tests share: tiny random models of every family, made on the spot.
+//!
+//! ```ignore
+//! mod support;
+//! let bytes = support::Tiny::new(support::Family::Llama).bytes();
+//! ```
+#![allow(dead_code, reason = "each test program uses its own part of this module")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+pub mod blocks;
+pub mod tiny;
+pub mod vocab;
+
+use std::path::PathBuf;
+
+pub use tiny::{Family, Tiny};
+
+/// The demo model: llama architecture, BPE vocabulary, chat template.
+pub fn smollm2() -> PathBuf {
+    fetched("SmolLM2-135M-Instruct.Q4_1.gguf")
+}
+
+/// A sliding-window model: gemma3 architecture, SentencePiece vocabulary.
+pub fn gemma3() -> PathBuf {
+    fetched("gemma-3-270m-Q4_K_M.gguf")
+}
+
+fn fetched(name: &str) -> PathBuf {
+    let home = std::env::var_os("HOME").expect("HOME is set");
+    let path = PathBuf::from(home).join(".cache/nestling").join(name);
+    assert!(path.is_file(), "{} is missing: run ci/setup.sh", path.display());
+    path
+}
