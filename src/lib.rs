@@ -1,4 +1,10 @@
 //! Nestling.
 
+pub mod cancel;
 pub mod error;
 pub mod format;
+pub mod job;
+pub mod log;
+pub mod options;
+
+pub use error::{Code, Error, Result};
