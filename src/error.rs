@@ -147,6 +147,18 @@ codes! {
     GgufArrayType = 236,
     /// A token's text is invalid for its vocabulary (empty, duplicate or not text).
     GgufToken = 237,
+    /// The engine needs tensors one after the other, and aligned.
+    GgufTensorLayout = 238,
+    /// A tensor's type cannot be used where the tensor is used.
+    GgufTensorRole = 239,
+    /// A per-layer array does not have one element for each layer.
+    GgufLayerArray = 240,
+    /// The counts of a mixture of experts do not fit together.
+    GgufExperts = 241,
+    /// A merge of the tokenizer is not two pieces.
+    GgufMerge = 242,
+    /// A token marked as a byte does not name one.
+    GgufByteToken = 243,
 
     // 300-399: model, device, engine.
     /// The engine refused the model.
@@ -197,6 +209,14 @@ codes! {
     AdapterMismatch = 700,
     /// The adapter file is not a LoRA adapter that this build reads.
     AdapterFormat = 701,
+    /// A tensor of an adapter is not a part of any pair, or there is none.
+    AdapterTensor = 702,
+    /// One half of an adapter's pair is missing.
+    AdapterPair = 703,
+    /// A tensor of an adapter is not a matrix.
+    AdapterShape = 704,
+    /// The two matrices of a pair have different ranks.
+    AdapterRank = 705,
 }
 
 /// What went wrong: a stable [`Code`] and a message with what, where and the remedy.

@@ -1,4 +1,12 @@
-//! Bytes and their meaning, without the engine: where a file comes from, and what a GGUF file says.
+//! Bytes and their meaning, without the engine.
+//!
+//! A [`Source`] says where a file is. [`ModelFiles`] and [`AdapterFile`] are the gate: they read and
+//! check everything that the engine will read, before it does. [`gguf`] reads and writes the format.
 
+pub mod gate;
 pub mod gguf;
+mod mmap;
 pub mod source;
+
+pub use gate::{AdapterFile, ModelFiles, Part};
+pub use source::{Access, Source};

@@ -174,7 +174,6 @@ pub struct Array {
 
 impl Array {
     /// An array over bytes that were checked to hold exactly `len` elements.
-    #[allow(dead_code, reason = "the reader follows")]
     pub(super) fn view(
         element: ValueType,
         len: usize,

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use super::tensor::{GgmlType, Shape};
 use super::value::Value;
-use super::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, MAX_DIMS, MAX_KEY, MAX_TENSOR_NAME};
+use super::{
+    ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, MAX_ALIGNMENT, MAX_DIMS, MAX_KEY, MAX_TENSOR_NAME,
+};
 use crate::error::{Context, Error, Result, bail, err};
 
 struct Tensor<'a> {
@@ -112,7 +114,7 @@ impl<'a> Writer<'a> {
             Some((_, Value::U32(v))) if super::alignment_is_valid(*v) => Ok((*v).into()),
             Some((_, v)) => bail!(
                 InvalidArgument,
-                "{ALIGNMENT_KEY} is {v:?}; set a u32 power of two from 8 to 65536"
+                "{ALIGNMENT_KEY} is {v:?}; set a u32 power of two from 8 to {MAX_ALIGNMENT}"
             ),
         }
     }
