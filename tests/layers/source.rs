@@ -1,6 +1,6 @@
 //! Just enough reading of Rust to see which paths it names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many `super`s lead from a file's module to the crate's root.
 pub fn depth(file: &str) -> usize {
@@ -188,4 +188,19 @@ fn names_at(code: &str, found: &mut BTreeSet<String>) {
             _ => {}
         }
     }
+}
+
+/// The `pub use module::Name` lines of lib.rs as (name at the root, module).
+pub fn re_exports(lib: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for statement in densely(lib).split(';') {
+        let Some((_, path)) = statement.split_once("pub use ") else { continue };
+        let Some(module) = words(path).find(|word| *word != "crate") else { continue };
+        let inner = path.split_once('{').map_or(path, |(_, group)| group);
+        for item in inner.split(',') {
+            // The last word is the name: of `a::B`, of `B as C`, or alone.
+            found.extend(words(item).last().map(|name| (name.to_owned(), module.to_owned())));
+        }
+    }
+    found
 }
