@@ -6,5 +6,6 @@ pub mod format;
 pub mod job;
 pub mod log;
 pub mod options;
+pub mod sampling;
 
 pub use error::{Code, Error, Result};
