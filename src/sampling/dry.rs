@@ -7,7 +7,7 @@
 //! past a sequence breaker, and a token that contains a breaker is never penalised.
 
 use super::breakers::Breakers;
-use super::penalties::{clamp, last};
+use super::penalties::{bounded, last};
 
 /// ln of the largest f32: the penalty must stay finite.
 const LN_MAX: f64 = 88.722_839;
@@ -66,7 +66,7 @@ impl Dry {
                 continue;
             }
             if let Some(logit) = logits.get_mut(token as usize) {
-                *logit = clamp(*logit - self.penalty(length));
+                *logit = bounded(*logit, *logit - self.penalty(length));
             }
         }
     }

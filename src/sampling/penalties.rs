@@ -40,7 +40,7 @@ impl Penalties {
                 continue;
             };
             let repeated = if *logit <= 0.0 { *logit * self.repeat } else { *logit / self.repeat };
-            *logit = clamp(repeated - (*count as f32 * self.frequency + self.presence));
+            *logit = bounded(*logit, repeated - (*count as f32 * self.frequency + self.presence));
             *count = 0;
         }
     }
@@ -65,14 +65,15 @@ impl Occurrences {
 pub(super) fn add_bias(logits: &mut [f32], bias: &[(i32, f32)]) {
     for &(id, bias) in bias {
         if let Some(logit) = logits.get_mut(id as usize) {
-            *logit = clamp(*logit + bias);
+            *logit = if bias.is_finite() { bounded(*logit, *logit + bias) } else { bias };
         }
     }
 }
 
-/// Keeps an adjusted logit that overflowed usable: an infinite one has no softmax. NaN stays, for the scan to report.
-pub(super) fn clamp(logit: f32) -> f32 {
-    if logit > f32::MAX { f32::MAX } else { logit }
+/// Keeps an adjusted logit finite if it was: +inf has no softmax, and -inf would forbid a token that nobody forbade.
+/// Anything else stays, for the scan to report.
+pub(super) fn bounded(before: f32, after: f32) -> f32 {
+    if before.is_finite() { after.clamp(f32::MIN, f32::MAX) } else { after }
 }
 
 /// The last `n` elements, or all of them.

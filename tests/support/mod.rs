@@ -4,7 +4,7 @@
 //! mod support;
 //! let bytes = support::Tiny::new(support::Family::Llama).bytes();
 //! ```
-#![allow(dead_code, reason = "each test program uses its own part of this module")]
+#![allow(dead_code, unused_imports, reason = "each test program uses its own part of this module")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 pub mod blocks;
