@@ -1,6 +1,7 @@
 //! Nestling.
 
 pub mod cancel;
+pub mod chat;
 pub mod error;
 pub mod format;
 pub mod job;
