@@ -4,11 +4,11 @@
 set -euo pipefail
 . ci/env.sh
 
-# cargo-deny is built once per version and kept in the cache, so that it costs a minute only once per machine.
+# Built once per version and kept in the cache; unoptimised, as a build is long and a check short.
 version=0.18.3
 tools=$CACHE/tools/cargo-deny-$version
 if ! "$tools/bin/cargo-deny" --version >/dev/null 2>&1; then
-    cargo install --quiet --locked --root "$tools" --target-dir "$CACHE/tools/build" cargo-deny@$version
+    cargo install --quiet --locked --debug --root "$tools" --target-dir "$CACHE/tools/build" cargo-deny@$version
     rm -rf "$CACHE/tools/build"
 fi
 # The advisories check needs a database from the network, which no test here uses.
