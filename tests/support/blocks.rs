@@ -21,7 +21,9 @@ pub fn encode(values: &[f32], ggml_type: GgmlType, rng: &mut impl RngCore) -> Ve
 fn q8_0(block: &[f32]) -> Vec<u8> {
     let scale = block.iter().fold(0f32, |m, v| m.max(v.abs())) / 127.0;
     let mut out = f16(scale).to_le_bytes().to_vec();
-    out.extend(block.iter().map(|v| if scale == 0.0 { 0 } else { (v / scale).round() as i8 as u8 }));
+    out.extend(
+        block.iter().map(|v| if scale == 0.0 { 0 } else { (v / scale).round() as i8 as u8 }),
+    );
     out
 }
 

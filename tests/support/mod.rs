@@ -8,11 +8,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 pub mod blocks;
+pub mod raw;
 pub mod tiny;
 pub mod vocab;
 
 use std::path::PathBuf;
 
+pub use raw::Raw;
 pub use tiny::{Family, Tiny};
 
 /// The demo model: llama architecture, BPE vocabulary, chat template.

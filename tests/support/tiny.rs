@@ -24,14 +24,8 @@ pub enum Family {
 }
 
 impl Family {
-    pub const ALL: [Family; 6] = [
-        Family::Llama,
-        Family::Qwen2,
-        Family::Qwen3,
-        Family::Gemma3,
-        Family::Gpt2,
-        Family::Phi3,
-    ];
+    pub const ALL: [Family; 6] =
+        [Family::Llama, Family::Qwen2, Family::Qwen3, Family::Gemma3, Family::Gpt2, Family::Phi3];
 
     pub fn arch(self) -> &'static str {
         match self {
@@ -154,8 +148,11 @@ impl Tiny {
         w.set(format!("{arch}.feed_forward_length"), self.n_ff as u32);
         w.set(format!("{arch}.attention.head_count"), self.n_head);
         w.set(format!("{arch}.attention.head_count_kv"), self.n_head_kv);
-        let epsilon =
-            if self.family == Family::Gpt2 { "layer_norm_epsilon" } else { "layer_norm_rms_epsilon" };
+        let epsilon = if self.family == Family::Gpt2 {
+            "layer_norm_epsilon"
+        } else {
+            "layer_norm_rms_epsilon"
+        };
         w.set(format!("{arch}.attention.{epsilon}"), 1e-5f32);
         if self.family != Family::Gpt2 {
             w.set(format!("{arch}.rope.dimension_count"), head_dim);

@@ -25,10 +25,11 @@ pub(super) struct Header {
     pub end: usize,
 }
 
-/// The fewest bytes of a metadata entry: key length, one byte of key, type, one byte of value.
-const SMALLEST_KV: u64 = 8 + 1 + 4 + 1;
-/// The fewest bytes of a tensor: name length, one byte of name, n_dims, one dim, type, offset.
-const SMALLEST_TENSOR: u64 = 8 + 1 + 4 + 8 + 4 + 8;
+/// The fewest bytes of a metadata entry: key length, type, one byte of value. (An empty key is refused
+/// by its own rule.)
+const SMALLEST_KV: u64 = 8 + 4 + 1;
+/// The fewest bytes of a tensor: name length, n_dims, type, offset.
+const SMALLEST_TENSOR: u64 = 8 + 4 + 4 + 8;
 
 /// Reads the header from `data`, the beginning of a file of `total` bytes.
 pub(super) fn header(data: &[u8], total: u64) -> Result<Header, Stop> {
