@@ -14,7 +14,8 @@ fn code(bytes: Vec<u8>) -> Option<Code> {
 type Change = fn(&mut Raw);
 
 fn replace_token(raw: &mut Raw, index: usize, text: &[u8]) {
-    let old = raw.kv.iter().find(|e| e.key == b"tokenizer.ggml.tokens").unwrap().payload[12..].to_vec();
+    let old =
+        raw.kv.iter().find(|e| e.key == b"tokenizer.ggml.tokens").unwrap().payload[12..].to_vec();
     let mut rest = &old[..];
     let mut tokens = vec![];
     while !rest.is_empty() {

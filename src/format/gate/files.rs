@@ -35,8 +35,9 @@ impl ModelFiles {
     fn check(first: Part, access: Access) -> Result<Self> {
         let gguf = first.gguf.clone();
         arch::check_kind(&gguf)?;
-        let arch = arch::check(&gguf)?;
+        // Before the architecture: a later part, given alone, has no metadata but its number.
         let parts = split::complete(first, access)?;
+        let arch = arch::check(&gguf)?;
         for part in &parts {
             layout::check(part, access).with_part(part, parts.len())?;
         }

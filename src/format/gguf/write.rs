@@ -121,16 +121,19 @@ impl<'a> Writer<'a> {
 
     fn check(&self) -> Result<()> {
         for (key, _) in &self.kv {
-            if key.is_empty() || key.len() > MAX_KEY {
-                bail!(InvalidArgument, "metadata key {key:?} must have 1 to {MAX_KEY} bytes");
+            if key.is_empty() || key.len() > MAX_KEY || key.contains('\0') {
+                bail!(
+                    InvalidArgument,
+                    "metadata key {key:?} must have 1 to {MAX_KEY} bytes, no NUL"
+                );
             }
         }
         let mut names = std::collections::HashSet::new();
         for t in &self.tensors {
-            if t.name.is_empty() || t.name.len() > MAX_TENSOR_NAME {
+            if t.name.is_empty() || t.name.len() > MAX_TENSOR_NAME || t.name.contains('\0') {
                 bail!(
                     InvalidArgument,
-                    "tensor name {:?} must have 1 to {MAX_TENSOR_NAME} bytes",
+                    "tensor name {:?} must have 1 to {MAX_TENSOR_NAME} bytes, no NUL",
                     t.name
                 );
             }
