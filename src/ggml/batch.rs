@@ -1,0 +1,45 @@
+//! A batch of tokens of one sequence, in the engine's layout, with buffers that are reused.
+
+use llama_cpp_sys_2 as sys;
+
+/// Room for a micro-batch.
+#[derive(Default)]
+pub(super) struct Batch {
+    tokens: Vec<i32>,
+    positions: Vec<i32>,
+    n_seq: Vec<i32>,
+    seq: Box<[i32; 1]>,
+    seq_pointers: Vec<*mut i32>,
+    outputs: Vec<i8>,
+}
+
+impl Batch {
+    /// Fills the batch: `tokens` at positions from `start`, logits for the last.
+    pub(super) fn fill(&mut self, tokens: &[i32], start: i32) {
+        let n = tokens.len();
+        self.tokens.clear();
+        self.tokens.extend_from_slice(tokens);
+        self.positions.clear();
+        self.positions.extend((start..).take(n));
+        self.n_seq.resize(n, 1);
+        self.seq_pointers.resize(n, self.seq.as_mut_ptr());
+        self.outputs.clear();
+        self.outputs.resize(n, 0);
+        if let Some(last) = self.outputs.last_mut() {
+            *last = 1;
+        }
+    }
+
+    /// The engine's view; valid until the batch is changed or dropped.
+    pub(super) fn view(&mut self) -> sys::llama_batch {
+        sys::llama_batch {
+            n_tokens: self.tokens.len() as i32,
+            token: self.tokens.as_mut_ptr(),
+            embd: std::ptr::null_mut(),
+            pos: self.positions.as_mut_ptr(),
+            n_seq_id: self.n_seq.as_mut_ptr(),
+            seq_id: self.seq_pointers.as_mut_ptr(),
+            logits: self.outputs.as_mut_ptr(),
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The owner of a context: one sequence's KV cache and the buffers to compute with.
+
+use std::ffi::c_void;
+use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use llama_cpp_sys_2 as sys;
+
+use super::adapter::RawAdapter;
+use super::batch::Batch;
+use super::model::RawModel;
+use super::shim;
+use crate::cancel::CancelToken;
+use crate::error::{Result, bail};
+use crate::log;
+
+/// How to make a context. The types are the engine's numbers (`GGML_TYPE_*`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ContextParams {
+    pub n_ctx: u32,
+    pub n_ubatch: u32,
+    pub kv_type: u32,
+    /// `None`: the engine decides.
+    pub flash_attn: Option<bool>,
+    pub swa_full: bool,
+    pub offload_kqv: bool,
+}
+
+/// A context with one sequence.
+pub(crate) struct RawContext {
+    pointer: NonNull<sys::llama_context>,
+    pool: *mut sys::ggml_threadpool,
+    n_threads: i32,
+    /// What the abort callback reads: the flag of the running call's cancel token, or null.
+    cancel: Box<AtomicPtr<AtomicBool>>,
+    batch: Batch,
+    n_vocab: usize,
+    n_ctx: u32,
+    n_ubatch: u32,
+    adapters: Vec<(Arc<RawAdapter>, f32)>,
+    model: Arc<RawModel>,
+}
+
+// SAFETY: the engine's context has no thread affinity; every method that changes it takes `&mut self`.
+unsafe impl Send for RawContext {}
+// SAFETY: `&self` methods only read plain fields.
+unsafe impl Sync for RawContext {}
+
+impl RawContext {
+    pub(crate) fn new(model: &Arc<RawModel>, p: &ContextParams) -> Result<Self> {
+        let cancel = Box::new(AtomicPtr::new(null_mut()));
+        // SAFETY: fills a plain struct.
+        let mut params = unsafe { sys::llama_context_default_params() };
+        params.n_ctx = p.n_ctx;
+        params.n_batch = p.n_ubatch;
+        params.n_ubatch = p.n_ubatch;
+        params.n_seq_max = 1;
+        // Logits are wanted for one token at a time: room for more would cost n_ubatch * n_vocab floats.
+        params.n_outputs_max = 1;
+        params.type_k = p.kv_type as sys::ggml_type;
+        params.type_v = p.kv_type as sys::ggml_type;
+        params.flash_attn_type = match p.flash_attn {
+            None => sys::LLAMA_FLASH_ATTN_TYPE_AUTO,
+            Some(true) => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
+            Some(false) => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+        };
+        params.swa_full = p.swa_full;
+        params.offload_kqv = p.offload_kqv;
+        params.no_perf = true;
+        params.abort_callback = Some(on_check);
+        params.abort_callback_data = (&raw const *cancel).cast_mut().cast();
+
+        let mut pointer = null_mut();
+        let (made, lines) = log::capture(|| {
+            let _reading = model.adapters.read().unwrap_or_else(PoisonError::into_inner);
+            shim::call("making a context", |why| {
+                // SAFETY: the model is valid and kept alive by the Arc stored below; `cancel` is boxed
+                // and outlives the context.
+                unsafe {
+                    shim::nestling_shim_context_new(model.as_ptr(), &params, &mut pointer, why)
+                }
+            })
+        });
+        made?;
+        let Some(pointer) = NonNull::new(pointer) else {
+            let reason = lines.last().map_or("no reason given", String::as_str);
+            bail!(
+                OutOfMemory,
+                "the engine could not make a context of {} tokens: {reason}; use a smaller n_ctx, \
+                 another kv_type or flash_attn=auto",
+                p.n_ctx
+            )
+        };
+        Ok(Self {
+            pointer,
+            pool: null_mut(),
+            n_threads: 0,
+            cancel,
+            batch: Batch::default(),
+            n_vocab: model.vocab().len(),
+            // SAFETY: the context was just made.
+            n_ctx: unsafe { sys::llama_n_ctx(pointer.as_ptr()) }.min(p.n_ctx),
+            // SAFETY: as above.
+            n_ubatch: unsafe { sys::llama_n_ubatch(pointer.as_ptr()) },
+            adapters: Vec::new(),
+            model: model.clone(),
+        })
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut sys::llama_context {
+        self.pointer.as_ptr()
+    }
+
+    /// Tokens that the context holds at most.
+    pub(crate) fn n_ctx(&self) -> u32 {
+        self.n_ctx
+    }
+
+    /// Tokens per decode at most.
+    pub(crate) fn n_ubatch(&self) -> u32 {
+        self.n_ubatch
+    }
+
+    /// Sets the number of threads, with a pool of their own that sleeps between calls.
+    pub(crate) fn set_threads(&mut self, n: i32) -> Result<()> {
+        if n == self.n_threads {
+            return Ok(());
+        }
+        // SAFETY: the context is valid; the old pool is detached before it is freed, and the new one
+        // lives until it is replaced or the context is dropped.
+        unsafe {
+            sys::llama_detach_threadpool(self.as_ptr());
+            self.free_pool();
+            let mut params = sys::ggml_threadpool_params_default(n);
+            self.pool = sys::ggml_threadpool_new(&mut params);
+            if self.pool.is_null() {
+                bail!(OutOfMemory, "{n} threads could not be started; use a smaller n_threads")
+            }
+            sys::llama_set_n_threads(self.as_ptr(), n, n);
+            sys::llama_attach_threadpool(self.as_ptr(), self.pool, self.pool);
+        }
+        self.n_threads = n;
+        Ok(())
+    }
+
+    fn free_pool(&mut self) {
+        if !self.pool.is_null() {
+            // SAFETY: owned by this object; the context does not use it any more (callers detach).
+            unsafe { sys::ggml_threadpool_free(self.pool) };
+            self.pool = null_mut();
+            self.n_threads = 0;
+        }
+    }
+
+    /// Evaluates `tokens` after the positions the cache holds, and keeps the logits of the last one.
+    ///
+    /// Checked: not empty, at most `n_ubatch`, ids in the vocabulary, contiguous, inside the context.
+    /// After an error or a cancel the cache holds what it held before.
+    pub(crate) fn decode(
+        &mut self,
+        tokens: &[i32],
+        start: i32,
+        cancel: &CancelToken,
+    ) -> Result<()> {
+        self.check_batch(tokens, start)?;
+        cancel.check("evaluating tokens")?;
+        self.batch.fill(tokens, start);
+        let batch = self.batch.view();
+
+        let mut status = 0;
+        let _running = Running::new(&self.cancel, cancel);
+        let _reading = self.model.adapters.read().unwrap_or_else(PoisonError::into_inner);
+        let (called, lines) = log::capture(|| {
+            shim::call("evaluating tokens", |why| {
+                // SAFETY: `batch` points into `self.batch`, which is not changed meanwhile; every
+                // precondition that the engine asserts was checked above.
+                unsafe {
+                    shim::nestling_shim_decode(self.pointer.as_ptr(), &batch, &mut status, why)
+                }
+            })
+        });
+        called?;
+        match status {
+            0 => Ok(()),
+            1 => bail!(ContextFull, "the context has no room for {} more tokens", tokens.len()),
+            2 => bail!(Cancelled, "evaluating tokens was cancelled; the session is usable"),
+            other => {
+                let reason = lines.last().map_or("no reason given", String::as_str);
+                bail!(Engine, "the engine failed to evaluate tokens (status {other}): {reason}")
+            }
+        }
+    }
+
+    fn check_batch(&self, tokens: &[i32], start: i32) -> Result<()> {
+        let end = i64::from(start) + tokens.len() as i64;
+        if tokens.is_empty() || tokens.len() > self.n_ubatch as usize {
+            bail!(Internal, "a batch of {} tokens, of 1 to {}", tokens.len(), self.n_ubatch)
+        }
+        if start < 0 || end > i64::from(self.n_ctx) {
+            bail!(ContextFull, "the context holds {} tokens; {end} were asked for", self.n_ctx)
+        }
+        if let Some(bad) = tokens.iter().find(|&&t| t < 0 || t as usize >= self.n_vocab) {
+            bail!(
+                InvalidToken,
+                "token id {bad} is outside the vocabulary; ids go from 0 to {}",
+                self.n_vocab.saturating_sub(1)
+            )
+        }
+        let held = self.position_max() + 1;
+        if held != start {
+            bail!(Internal, "tokens for position {start}, but the cache ends at {held}")
+        }
+        Ok(())
+    }
+
+    /// The logits of the last evaluated token: one for each token of the vocabulary.
+    pub(crate) fn logits(&mut self) -> Result<&[f32]> {
+        let mut data = null_mut();
+        shim::call("reading logits", |why| {
+            // SAFETY: the context is valid; without logits it gives null.
+            unsafe { shim::nestling_shim_logits(self.as_ptr(), -1, &mut data, why) }
+        })?;
+        if data.is_null() {
+            bail!(WrongState, "there are no logits: evaluate a prompt first")
+        }
+        // SAFETY: not null, so the engine holds `n_vocab` logits there until the next decode, which
+        // needs `&mut self`.
+        Ok(unsafe { std::slice::from_raw_parts(data, self.n_vocab) })
+    }
+
+    /// The last position in the cache; -1 when it is empty.
+    pub(crate) fn position_max(&self) -> i32 {
+        // SAFETY: the context is valid; the call only reads.
+        unsafe { sys::llama_memory_seq_pos_max(sys::llama_get_memory(self.as_ptr()), 0) }
+    }
+
+    /// The first position that every layer's cache still holds; -1 when it is empty.
+    pub(crate) fn position_min(&self) -> i32 {
+        // SAFETY: as in `position_max`.
+        unsafe { sys::llama_memory_seq_pos_min(sys::llama_get_memory(self.as_ptr()), 0) }
+    }
+
+    /// Empties the cache; `wipe` overwrites the data too, so that no text of one session stays for the
+    /// next.
+    pub(crate) fn clear(&mut self, wipe: bool) {
+        // SAFETY: the context is valid.
+        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.as_ptr()), wipe) };
+    }
+
+    /// Removes the positions `from..` (to the end). False: the cache cannot be cut there.
+    pub(crate) fn truncate(&mut self, from: i32) -> Result<bool> {
+        self.remove(from, -1)
+    }
+
+    /// Removes the positions `from..to`; `to` -1 is the end.
+    pub(crate) fn remove(&mut self, from: i32, to: i32) -> Result<bool> {
+        let mut done = false;
+        shim::call("removing tokens from the cache", |why| {
+            // SAFETY: the context is valid, sequence 0 always exists.
+            unsafe { shim::nestling_shim_seq_rm(self.as_ptr(), 0, from, to, &mut done, why) }
+        })?;
+        Ok(done)
+    }
+
+    /// Whether positions can be moved.
+    pub(crate) fn can_shift(&self) -> bool {
+        // SAFETY: the context is valid; the call only reads.
+        self.model.has_rope()
+            && unsafe { sys::llama_memory_can_shift(sys::llama_get_memory(self.as_ptr())) }
+    }
+
+    /// Moves the positions `from..` by `delta`. The caller has checked [`can_shift`](Self::can_shift).
+    pub(crate) fn shift(&mut self, from: i32, delta: i32) {
+        if self.can_shift() {
+            // SAFETY: the context is valid and its memory can shift (the engine asserts it).
+            unsafe {
+                let memory = sys::llama_get_memory(self.as_ptr());
+                sys::llama_memory_seq_add(memory, 0, from, -1, delta);
+            }
+        }
+    }
+
+    /// Uses these adapters with these scales from the next decode on.
+    pub(crate) fn set_adapters(&mut self, adapters: &[(Arc<RawAdapter>, f32)]) -> Result<()> {
+        if let Some(i) = adapters.iter().position(|(a, _)| !a.belongs_to(&self.model)) {
+            bail!(AdapterMismatch, "adapter {i} was loaded for another model; load it for this one")
+        }
+        let mut pointers: Vec<_> = adapters.iter().map(|(a, _)| a.as_ptr()).collect();
+        let mut scales: Vec<_> = adapters.iter().map(|(_, s)| *s).collect();
+        let mut status = 0;
+        shim::call("attaching adapters", |why| {
+            // SAFETY: the adapters belong to this context's model and are kept alive below, for as
+            // long as the context uses them.
+            unsafe {
+                shim::nestling_shim_adapters_set(
+                    self.as_ptr(),
+                    pointers.as_mut_ptr(),
+                    pointers.len(),
+                    scales.as_mut_ptr(),
+                    &mut status,
+                    why,
+                )
+            }
+        })?;
+        if status != 0 {
+            bail!(AdapterMismatch, "the engine refused the adapters (status {status})")
+        }
+        self.adapters = adapters.to_vec();
+        Ok(())
+    }
+}
+
+impl Drop for RawContext {
+    fn drop(&mut self) {
+        // SAFETY: owned by this object alone; the pool is freed after the context that uses it.
+        unsafe {
+            sys::llama_detach_threadpool(self.as_ptr());
+            sys::llama_free(self.as_ptr());
+        }
+        self.free_pool();
+    }
+}
+
+/// Shows a cancel token to the abort callback for the time of one call.
+struct Running<'a>(&'a AtomicPtr<AtomicBool>);
+
+impl<'a> Running<'a> {
+    fn new(slot: &'a AtomicPtr<AtomicBool>, token: &'a CancelToken) -> Self {
+        slot.store(std::ptr::from_ref(token.flag()).cast_mut(), Ordering::Release);
+        Self(slot)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(null_mut(), Ordering::Release);
+    }
+}
+
+extern "C" fn on_check(data: *mut c_void) -> bool {
+    // SAFETY: `data` is the boxed slot of a live context; the flag in it belongs to a token that is
+    // borrowed for the whole running call (`Running`).
+    unsafe {
+        let flag = (*data.cast::<AtomicPtr<AtomicBool>>()).load(Ordering::Acquire);
+        !flag.is_null() && (*flag).load(Ordering::Relaxed)
+    }
+}

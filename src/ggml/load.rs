@@ -1,0 +1,245 @@
+//! Loading a model from the very bytes that the gate has validated.
+
+use std::ffi::{CString, c_char, c_void};
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::ptr::{NonNull, null_mut};
+
+use llama_cpp_sys_2 as sys;
+
+use super::device::RawDevice;
+use super::init::init;
+use super::model::RawModel;
+use super::shim;
+use crate::error::{Error, Result, bail, err};
+use crate::log;
+
+/// Where the bytes are.
+pub(crate) enum Input<'a> {
+    /// An open file and the offset of the GGUF data in it.
+    File { file: &'a File, offset: u64 },
+    /// The parts of a split model, in order; also a single path.
+    Paths(Vec<PathBuf>),
+    /// Bytes in memory.
+    Memory(MemoryInput<'a>),
+}
+
+/// A model in memory: the bytes of its header, and where each tensor's data is.
+pub(crate) struct MemoryInput<'a> {
+    /// The whole GGUF image.
+    pub bytes: &'a [u8],
+    /// The data of the tensor of that name.
+    pub tensor: &'a dyn Fn(&str) -> Option<&'a [u8]>,
+}
+
+/// How to load.
+pub(crate) struct LoadParams<'a> {
+    pub devices: &'a [RawDevice],
+    pub n_gpu_layers: i32,
+    pub mmap: bool,
+    pub mlock: bool,
+    pub repack: bool,
+    pub check_tensors: bool,
+    pub vocab_only: bool,
+    /// Reads the metadata and counts the memory, but allocates and reads no weights.
+    pub no_alloc: bool,
+    /// Called with the part that is done; `false` stops the load.
+    pub progress: &'a (dyn Fn(f32) -> bool + Sync),
+}
+
+pub(super) fn load(input: &Input<'_>, p: &LoadParams<'_>) -> Result<NonNull<sys::llama_model>> {
+    init();
+    let mut devices: Vec<_> = p.devices.iter().map(|d| d.0).collect();
+    devices.push(null_mut());
+    let mut progress = p.progress;
+
+    // SAFETY: fills a plain struct.
+    let mut params = unsafe { sys::llama_model_default_params() };
+    params.devices = devices.as_mut_ptr();
+    params.n_gpu_layers = p.n_gpu_layers;
+    params.split_mode = sys::LLAMA_SPLIT_MODE_LAYER;
+    params.load_mode = match (p.mmap, p.mlock) {
+        (true, true) => sys::LLAMA_LOAD_MODE_MMAP_MLOCK,
+        (true, false) => sys::LLAMA_LOAD_MODE_MMAP,
+        (false, true) => sys::LLAMA_LOAD_MODE_MLOCK,
+        (false, false) => sys::LLAMA_LOAD_MODE_NONE,
+    };
+    params.use_extra_bufts = p.repack;
+    params.check_tensors = p.check_tensors;
+    params.vocab_only = p.vocab_only;
+    params.no_alloc = p.no_alloc;
+    params.progress_callback = Some(on_progress);
+    params.progress_callback_user_data = (&raw mut progress).cast();
+
+    let mut model = null_mut();
+    let (loaded, lines) = log::capture(|| match input {
+        Input::File { file, offset } => load_file(file, *offset, &params, &mut model),
+        Input::Paths(paths) => load_paths(paths, &params, &mut model),
+        Input::Memory(memory) => load_memory(memory, &params, &mut model),
+    });
+    loaded?;
+    let Some(model) = NonNull::new(model) else {
+        let reason = lines.last().map_or("no reason given", String::as_str);
+        bail!(
+            ModelLoad,
+            "the engine refused the model: {reason}; convert it again with a current converter, \
+             or use a supported architecture"
+        )
+    };
+    Ok(model)
+}
+
+#[cfg(unix)]
+fn load_file(
+    file: &File,
+    offset: u64,
+    params: &sys::llama_model_params,
+    model: &mut *mut sys::llama_model,
+) -> Result<()> {
+    let stream = Stream::open(file, offset)?;
+    shim::call("loading the model", |why| {
+        // SAFETY: the stream is open for the time of the call (the engine keeps mappings, not the
+        // stream), `params` points to live locals of `load`, and `model` is a live out pointer.
+        unsafe { shim::nestling_shim_load_file(stream.0, params, model, why) }
+    })
+}
+
+#[cfg(not(unix))]
+fn load_file(
+    _: &File,
+    _: u64,
+    _: &sys::llama_model_params,
+    _: &mut *mut sys::llama_model,
+) -> Result<()> {
+    bail!(Unsupported, "models from descriptors need a Unix system; give a path instead")
+}
+
+fn load_paths(
+    paths: &[PathBuf],
+    params: &sys::llama_model_params,
+    model: &mut *mut sys::llama_model,
+) -> Result<()> {
+    let paths = paths.iter().map(|p| c_path(p)).collect::<Result<Vec<_>>>()?;
+    let mut pointers: Vec<*const c_char> = paths.iter().map(|p| p.as_ptr()).collect();
+    shim::call("loading the model", |why| {
+        // SAFETY: the strings outlive the call; the rest as in `load_file`.
+        unsafe {
+            shim::nestling_shim_load_splits(
+                pointers.as_mut_ptr(),
+                pointers.len(),
+                params,
+                model,
+                why,
+            )
+        }
+    })
+}
+
+fn load_memory(
+    memory: &MemoryInput<'_>,
+    params: &sys::llama_model_params,
+    model: &mut *mut sys::llama_model,
+) -> Result<()> {
+    let mut params = *params;
+    // Bytes are copied tensor by tensor into plain buffers: there is nothing to map or repack.
+    params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
+    params.use_extra_bufts = false;
+    let mut copy = Copy { memory, missing: None };
+    shim::call("loading the model from memory", |why| {
+        // SAFETY: `bytes` and `copy` outlive the call, `on_tensor` expects exactly this user pointer.
+        unsafe {
+            shim::nestling_shim_load_user(
+                memory.bytes.as_ptr().cast(),
+                memory.bytes.len(),
+                Some(on_tensor),
+                (&raw mut copy).cast(),
+                &params,
+                model,
+                why,
+            )
+        }
+    })?;
+    match copy.missing {
+        None => Ok(()),
+        Some(name) => {
+            drop(NonNull::new(std::mem::replace(model, null_mut())).map(RawModel::from_pointer));
+            Err(err!(ModelLoad, "tensor {name:?} is not in memory as the engine expects it"))
+        }
+    }
+}
+
+struct Copy<'a, 'b> {
+    memory: &'a MemoryInput<'b>,
+    missing: Option<String>,
+}
+
+extern "C" fn on_tensor(tensor: *mut sys::ggml_tensor, user: *mut c_void) {
+    // SAFETY: `user` is the `Copy` of `load_memory`, which outlives the engine's call, and the engine
+    // calls from the loading thread only.
+    let copy = unsafe { &mut *user.cast::<Copy<'_, '_>>() };
+    // SAFETY: the engine gives a valid tensor; its name is a NUL-terminated array inside it.
+    let (name, size) =
+        unsafe { (super::device::text(sys::ggml_get_name(tensor)), sys::ggml_nbytes(tensor)) };
+    let found = std::panic::catch_unwind(AssertUnwindSafe(|| (copy.memory.tensor)(&name)));
+    match found {
+        Ok(Some(data)) if data.len() == size => {
+            // SAFETY: `data` holds exactly the tensor's bytes; the engine has allocated the tensor.
+            unsafe { sys::ggml_backend_tensor_set(tensor, data.as_ptr().cast(), 0, size) };
+        }
+        _ => copy.missing = Some(name),
+    }
+}
+
+extern "C" fn on_progress(fraction: f32, user: *mut c_void) -> bool {
+    // SAFETY: `user` points to the `progress` reference in `load`, which outlives the engine's call.
+    let progress = unsafe { *user.cast::<&(dyn Fn(f32) -> bool + Sync)>() };
+    std::panic::catch_unwind(AssertUnwindSafe(|| progress(fraction))).unwrap_or(false)
+}
+
+/// A C string of a path.
+pub(super) fn c_path(path: &std::path::Path) -> Result<CString> {
+    #[cfg(unix)]
+    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
+    #[cfg(not(unix))]
+    let bytes = path
+        .to_str()
+        .ok_or_else(|| err!(InvalidUtf8, "the path is not valid Unicode; rename the file"))?
+        .as_bytes()
+        .to_vec();
+    CString::new(bytes)
+        .map_err(|_| err!(InvalidArgument, "the path holds a NUL character; rename the file"))
+}
+
+/// A C stream over a duplicate of a descriptor, positioned at an offset; closed when dropped.
+#[cfg(unix)]
+pub(super) struct Stream(pub(super) *mut c_void);
+
+#[cfg(unix)]
+impl Stream {
+    pub(super) fn open(file: &File, offset: u64) -> Result<Self> {
+        use std::io::{Seek, SeekFrom};
+        use std::os::fd::IntoRawFd;
+        let doing = "opening the file for the engine";
+        let mut copy = file.try_clone().map_err(|e| Error::io(&e, doing))?;
+        copy.seek(SeekFrom::Start(offset)).map_err(|e| Error::io(&e, doing))?;
+        let fd = copy.into_raw_fd();
+        // SAFETY: `fd` is an open descriptor that we own; the mode is a NUL-terminated literal.
+        let stream = unsafe { libc::fdopen(fd, c"rb".as_ptr()) };
+        if stream.is_null() {
+            let error = std::io::Error::last_os_error();
+            // SAFETY: fdopen failed, so the descriptor is still ours and open.
+            unsafe { libc::close(fd) };
+            return Err(Error::io(&error, doing));
+        }
+        Ok(Self(stream.cast()))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // SAFETY: the stream is open and owned by us alone.
+        unsafe { libc::fclose(self.0.cast()) };
+    }
+}

@@ -1,0 +1,27 @@
+//! The engine (llama.cpp through `llama-cpp-sys-2`): private owners of its handles with safe methods.
+//!
+//! This is the only folder that names the engine. Every assert that a caller could reach is turned into
+//! an error before the call; every call that can throw goes through `shim.cpp`.
+
+#![allow(unsafe_code, reason = "calls into C; each block states its invariant")]
+
+mod adapter;
+mod batch;
+mod context;
+mod device;
+mod init;
+mod load;
+mod memory;
+mod model;
+mod shim;
+mod state;
+mod vocab;
+
+pub(crate) use adapter::RawAdapter;
+pub(crate) use context::{ContextParams, RawContext};
+pub(crate) use device::{RawDevice, RawDeviceKind, devices};
+pub(crate) use init::{system_info, version};
+pub(crate) use load::{Input, LoadParams, MemoryInput};
+pub(crate) use memory::{MemoryPart, breakdown};
+pub(crate) use model::RawModel;
+pub(crate) use vocab::RawVocab;
