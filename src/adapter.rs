@@ -1,0 +1,99 @@
+//! LoRA adapters: small weights that change what a model says, attached to sessions.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Result, bail};
+use crate::format::{AdapterFile, Part, Source};
+use crate::ggml::RawAdapter;
+use crate::model::Model;
+
+/// A LoRA adapter, loaded for one model. Cheap to clone; may be used by several sessions at once.
+#[derive(Clone)]
+pub struct Adapter {
+    raw: Arc<RawAdapter>,
+    /// The digest of its file: what a cached prefix and a state file were made with.
+    digest: Arc<str>,
+}
+
+impl Adapter {
+    /// Loads an adapter (GGUF LoRA) for `model`, after checking its file.
+    ///
+    /// # Errors
+    /// `AdapterFormat` and `Gguf...` for a bad file, `AdapterMismatch` for one made for another
+    /// architecture or shape.
+    pub fn open(model: &Model, source: impl Into<Source>) -> Result<Self> {
+        let file = AdapterFile::open(&source.into())?;
+        check_fit(&file, model)?;
+        let part = file.part();
+        let Some(opened) = part.file() else {
+            bail!(Unsupported, "an adapter in memory cannot be loaded; give a path or a descriptor")
+        };
+        let raw = RawAdapter::load(model.raw(), opened, part.offset())?;
+        Ok(Self { raw: Arc::new(raw), digest: digest(part)?.into() })
+    }
+
+    /// The SHA-256 of the adapter's file, as hexadecimal text.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    pub(crate) fn raw(&self) -> &Arc<RawAdapter> {
+        &self.raw
+    }
+}
+
+impl std::fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Adapter").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// Whether every pair of the adapter fits the weight it changes.
+fn check_fit(file: &AdapterFile, model: &Model) -> Result<()> {
+    let architecture = &model.info().architecture;
+    if file.arch() != architecture {
+        bail!(
+            AdapterMismatch,
+            "the adapter is for the architecture {:?}, the model is {architecture:?}; use one made for \
+             this model",
+            file.arch()
+        )
+    }
+    for (name, a, b) in file.pairs() {
+        let Some((_, weight)) = model.files().tensor(name) else {
+            bail!(AdapterMismatch, "the adapter changes {name:?}, which this model does not have")
+        };
+        let dim = |dims: &[u64], i: usize| dims.get(i).copied().unwrap_or(1);
+        // Embeddings are looked up by row, so their pair is the other way round.
+        let (input, output) = if name == "token_embd.weight" { (1, 0) } else { (0, 1) };
+        let a_in = if input == 0 { dim(&a.dims, 0) } else { dim(&a.dims, 1) };
+        if a_in != dim(&weight.dims, input) || dim(&b.dims, 1) != dim(&weight.dims, output) {
+            bail!(
+                AdapterMismatch,
+                "the adapter's pair for {name:?} has the shapes {:?} and {:?}, which do not fit the \
+                 model's {:?}; use one made for this model",
+                a.dims,
+                b.dims,
+                weight.dims
+            )
+        }
+    }
+    Ok(())
+}
+
+/// SHA-256 of the file's bytes, as hexadecimal text.
+fn digest(part: &Part) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 16];
+    let mut at = 0;
+    while at < part.length() {
+        let n = (part.length() - at).min(buffer.len() as u64);
+        let chunk = buffer.get_mut(..n as usize).unwrap_or_default();
+        part.gguf().opened().read_exact_at(chunk, at)?;
+        hash.update(chunk);
+        at += n;
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,6 @@
+//! What something will take, before it is done.
+
+mod infer;
+
+pub(crate) use infer::context_params;
+pub use infer::{DeviceNeed, Plan};
