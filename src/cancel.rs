@@ -28,6 +28,11 @@ impl CancelToken {
         self.0.load(Ordering::Acquire)
     }
 
+    /// The flag that the engine's threads read.
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// The error `Cancelled`, naming what was stopped, if the token was triggered.
     pub fn check(&self, doing: &str) -> Result<()> {
         if self.is_triggered() {

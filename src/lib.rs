@@ -1,12 +1,21 @@
 //! Nestling.
 
+pub mod adapter;
+pub mod build_info;
 pub mod cancel;
 pub mod chat;
+pub mod device;
 pub mod error;
 pub mod format;
+pub mod generation;
+mod ggml;
 pub mod job;
 pub mod log;
+pub mod model;
 pub mod options;
+pub mod plan;
 pub mod sampling;
+pub mod session;
+pub mod tokenizer;
 
 pub use error::{Code, Error, Result};

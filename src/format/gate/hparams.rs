@@ -191,7 +191,7 @@ fn check_family_heads(gguf: &Gguf, arch: Arch, family: Family, h: &Hparams) -> R
     let (k, v) = (h.n_embd_head_k, h.n_embd_head_v);
     let square = !matches!(family, Family::Llama | Family::Qwen3 | Family::Gemma3);
     let width = u64::from(k) * u64::from(q);
-    if k == 0 || k != v || (square && width != h.n_embd.into()) {
+    if k == 0 || k != v || (square && width != u64::from(h.n_embd)) {
         bail!(
             GgufHeadCount,
             "{q} heads of {k} (keys) and {v} (values) do not make up an embedding of {}; convert the \

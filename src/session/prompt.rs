@@ -1,0 +1,193 @@
+//! What a generation answers: text, tokens or messages, turned into tokens.
+
+use serde_json::{Map, Value as Json};
+
+use super::Session;
+use crate::chat::{Builtin, Messages, RenderRequest, Segment, SpecialTexts, Template};
+use crate::error::{Code, Result, bail, err};
+use crate::options::GenerationOptions;
+use crate::tokenizer::EncodeOptions;
+
+/// What a generation answers.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Prompt {
+    /// Raw text, continued as it is.
+    Text(String),
+    /// Token ids.
+    Tokens(Vec<i32>),
+    /// A conversation, put into the model's chat format.
+    Messages(Messages),
+}
+
+impl From<&str> for Prompt {
+    fn from(text: &str) -> Self {
+        Prompt::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Prompt {
+    fn from(text: String) -> Self {
+        Prompt::Text(text)
+    }
+}
+
+impl From<Vec<i32>> for Prompt {
+    fn from(tokens: Vec<i32>) -> Self {
+        Prompt::Tokens(tokens)
+    }
+}
+
+impl From<&[i32]> for Prompt {
+    fn from(tokens: &[i32]) -> Self {
+        Prompt::Tokens(tokens.to_owned())
+    }
+}
+
+impl From<Messages> for Prompt {
+    fn from(messages: Messages) -> Self {
+        Prompt::Messages(messages)
+    }
+}
+
+/// A prompt's tokens, and how many at the front a shift should keep.
+pub(crate) struct Encoded {
+    pub tokens: Vec<i32>,
+    pub n_keep: usize,
+}
+
+impl Session {
+    /// The tokens of a prompt, as [`generate`](Self::generate) would evaluate them.
+    ///
+    /// # Errors
+    /// `NoTokenizer`, `NoTemplate`, `UnknownTemplate`, `TemplateSyntax`, `TemplateRender`,
+    /// `InvalidOption`.
+    pub fn encode_prompt(&mut self, prompt: &Prompt, o: &GenerationOptions) -> Result<Vec<i32>> {
+        Ok(self.encode(prompt, o)?.tokens)
+    }
+
+    /// The text that messages become in the model's chat format.
+    ///
+    /// # Errors
+    /// As [`encode_prompt`](Self::encode_prompt).
+    pub fn render(&mut self, messages: &Messages, o: &GenerationOptions) -> Result<String> {
+        let request = self.request(messages, o)?;
+        self.template(&o.chat_template)?.render(&request)
+    }
+
+    pub(crate) fn encode(&mut self, prompt: &Prompt, o: &GenerationOptions) -> Result<Encoded> {
+        match prompt {
+            Prompt::Tokens(tokens) => Ok(Encoded { tokens: tokens.clone(), n_keep: 1 }),
+            Prompt::Text(text) => {
+                let options = EncodeOptions {
+                    add_special: o.add_special && !o.append,
+                    parse_special: o.parse_special,
+                };
+                let mut tokens = self.tokenizer.encode(text, options)?;
+                if options.add_special && tokens.last() == self.tokenizer.eos().as_ref() {
+                    // A text that goes on must not begin with its end.
+                    tokens.pop();
+                }
+                Ok(Encoded { tokens, n_keep: 1 })
+            }
+            Prompt::Messages(messages) => self.encode_messages(messages, o),
+        }
+    }
+
+    fn encode_messages(&mut self, messages: &Messages, o: &GenerationOptions) -> Result<Encoded> {
+        if messages.as_slice().is_empty() {
+            bail!(EmptyPrompt, "there are no messages; give at least one")
+        }
+        let request = self.request(messages, o)?;
+        let tokens = self.render_tokens(&request, o)?;
+        let system: Vec<_> =
+            messages.as_slice().iter().take_while(|m| m.role() == "system").cloned().collect();
+        let mut n_keep = 1;
+        if !system.is_empty() {
+            let request = RenderRequest {
+                messages: Messages::from(system),
+                add_generation_prompt: false,
+                ..request
+            };
+            // Some templates refuse a system message alone: then only the first token is kept.
+            if let Ok(front) = self.render_tokens(&request, o) {
+                n_keep = front.iter().zip(&tokens).take_while(|(a, b)| a == b).count();
+            }
+        }
+        Ok(Encoded { tokens, n_keep })
+    }
+
+    fn render_tokens(
+        &mut self,
+        request: &RenderRequest,
+        o: &GenerationOptions,
+    ) -> Result<Vec<i32>> {
+        let template = self.template(&o.chat_template)?;
+        let model = self.model().clone();
+        let special = self.special.get_or_insert_with(|| SpecialTexts::new(model.special_texts()));
+        let rendered = template.render_guarded(request, special)?;
+        let plain = [Segment::Template(rendered.text())];
+        // Asked for: the text of messages may hold special tokens.
+        let segments = if o.parse_special { plain.to_vec() } else { rendered.segments() };
+        self.tokenizer.encode_segments(&segments)
+    }
+
+    fn request(&self, messages: &Messages, o: &GenerationOptions) -> Result<RenderRequest> {
+        let text = |token: Option<i32>| -> Result<Option<String>> {
+            token.map(|t| Ok(self.tokenizer.token(t)?.text)).transpose()
+        };
+        let tools = json("tools", &o.tools)?;
+        if tools.as_ref().is_some_and(|t| !t.is_array()) {
+            bail!(InvalidOption, "generation option tools: not a JSON array; give a list of tools")
+        }
+        let variables = match json("chat_template_args", &o.chat_template_args)? {
+            None => Map::new(),
+            Some(Json::Object(map)) => map,
+            Some(_) => bail!(
+                InvalidOption,
+                "generation option chat_template_args: not a JSON object; give {{\"name\": value}}"
+            ),
+        };
+        Ok(RenderRequest {
+            tools,
+            variables,
+            add_generation_prompt: o.add_generation_prompt,
+            bos_token: text(self.tokenizer.bos())?,
+            eos_token: text(self.tokenizer.eos())?,
+            ..RenderRequest::new(messages.clone())
+        })
+    }
+
+    /// The built-in template of that name, or the model's own; parsed once.
+    fn template(&mut self, name: &str) -> Result<Template> {
+        if let Some((_, template)) = self.template.as_ref().filter(|(known, _)| known == name) {
+            return Ok(template.clone());
+        }
+        let template = if !name.is_empty() {
+            Builtin::by_name(name)?.template()?
+        } else if let Some(own) = &self.model().info().chat_template {
+            Template::new(own.as_str()).map_err(|e| e.context("the model's chat template"))?
+        } else {
+            let names: Vec<_> = Builtin::names().collect();
+            return Err(err!(
+                NoTemplate,
+                "the model has no chat template; name a built-in one with chat_template: {}",
+                names.join(", ")
+            ));
+        };
+        self.template = Some((name.to_owned(), template.clone()));
+        Ok(template)
+    }
+}
+
+fn json(key: &str, text: &str) -> Result<Option<Json>> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_str(text).map(Some).map_err(|e| {
+        crate::error::Error::new(
+            Code::InvalidOption,
+            format!("generation option {key}: not JSON: {e}; check the text"),
+        )
+    })
+}
