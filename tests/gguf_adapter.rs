@@ -1,5 +1,7 @@
 //! LoRA adapter files: the good are read, every rule refuses the bad with its own code.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
 mod support;
 
 use nestling::error::Code;

@@ -1,5 +1,7 @@
 //! Malformed models: every rule about what the metadata means refuses them with its own code.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
 mod support;
 
 use nestling::error::Code;

@@ -1,5 +1,7 @@
 //! What holds for any file: what was written is read back; no bytes make the reader panic.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
 mod support;
 
 use nestling::format::gguf::{Array, GgmlType, Gguf, Value, Writer};

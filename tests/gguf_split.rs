@@ -1,5 +1,7 @@
 //! Models in several files.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
 mod support;
 
 use std::path::{Path, PathBuf};

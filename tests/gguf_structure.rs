@@ -1,5 +1,7 @@
 //! Malformed files: every structural rule of the gate refuses them with its own code.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
 mod support;
 
 use nestling::error::Code;

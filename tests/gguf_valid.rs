@@ -1,5 +1,7 @@
 //! Odd but valid files: none may be refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
 mod support;
 
 use std::path::Path;
