@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nestling::Code;
-use nestling::chat::{Builtin, Messages, RenderRequest, Segment, SpecialTexts, Template};
+use nestling::chat::{Builtin, Messages, RenderRequest, SpecialTexts, Template};
 use serde_json::Value as Json;
 
 fn golden() -> PathBuf {

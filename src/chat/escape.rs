@@ -4,9 +4,9 @@
 //! turn. Two marked renderings prevent it; both use private-use characters that occur nowhere in the input:
 //!
 //! 1. Whole special texts in the input are put between two marks, which tell after rendering that they are literal.
-//! 2. If the input could hold a *part* of one, for the template to complete (`<|im_` in one message, `end|>` in the
-//!    next), each of the characters that such texts are delimited by is replaced by a stand-in. When this rendering
-//!    has other special texts of the template's own than the first one has, it is the one that is used.
+//! 2. A template can also complete a part of one (`<|im_` in one message, `end|>` in the next) or cut a mark off. So
+//!    in a second rendering each of the characters that such texts are delimited by is replaced by a stand-in. When
+//!    it has other special texts of the template's own than the first rendering has, it is the one that is used.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
@@ -43,6 +43,11 @@ impl SpecialTexts {
             delimiters: delimiters.into_iter().collect(),
             texts,
         }
+    }
+
+    /// Whether the text could hold a special text, or a part of one that a template can complete.
+    pub(super) fn may_touch(&self, text: &str) -> bool {
+        text.contains(self.delimiters.as_slice())
     }
 
     /// Where special texts occur: from the left, the longest first, none overlapping.
@@ -203,17 +208,6 @@ impl Marks {
         }
         out
     }
-}
-
-/// Whether a delimiter occurs outside the special texts in `text`, so that part of a special text could.
-pub(super) fn has_fragment(text: &str, specials: &SpecialTexts) -> bool {
-    let mut at = 0;
-    let end = text.len()..text.len();
-    specials.find(text).into_iter().chain(Some(end)).any(|range| {
-        let between = text.get(at..range.start).unwrap_or_default();
-        at = range.end;
-        between.contains(specials.delimiters.as_slice())
-    })
 }
 
 /// All strings of a value, keys included.

@@ -16,10 +16,8 @@ pub(super) fn describe(error: &EngineError, code: Code) -> Error {
     }
     let line = innermost.line().or_else(|| error.line());
     let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
-    let detail = innermost
-        .detail()
-        .map(str::to_owned)
-        .or_else(|| innermost.source().map(ToString::to_string));
+    let cause = innermost.source().map(ToString::to_string);
+    let detail = cause.or_else(|| innermost.detail().map(str::to_owned));
     let kind = innermost.kind();
     let reason = match (kind, detail) {
         (ErrorKind::OutOfFuel, _) => "it takes too many steps".to_owned(),

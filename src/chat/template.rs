@@ -8,7 +8,7 @@ use minijinja::{Error as EngineError, Value};
 use serde_json::{Map, Value as Json};
 
 use super::environment::{Settings, environment};
-use super::escape::{Marks, Rendered, SpecialTexts, has_fragment, replace_strings, strings};
+use super::escape::{Marks, Rendered, SpecialTexts, replace_strings, strings};
 use super::failure::describe;
 use super::message::{Message, Messages};
 use super::python::MAX_TEXT;
@@ -73,12 +73,14 @@ impl Template {
         }
         let mut template =
             Self { prepared: source::prepare(&source).into(), source, content_as_list: false };
-        template.content_as_list = on_own_stack(Code::TemplateSyntax, || {
+        on_own_stack(Code::TemplateSyntax, || {
             let env = environment(Settings::default());
-            env.template_from_str(&template.prepared)
-                .map_err(|error| describe(&error, Code::TemplateSyntax))?;
-            Ok(template.wants_list())
+            let parsed = env.template_from_str(&template.prepared);
+            parsed.map(|_| ()).map_err(|error| describe(&error, Code::TemplateSyntax))
         })?;
+        // A failure here is no fact about the content; the same will be reported when messages are rendered.
+        let probe = on_own_stack(Code::TemplateRender, || Ok(template.wants_list()));
+        template.content_as_list = probe.unwrap_or(false);
         Ok(template)
     }
 
@@ -116,7 +118,7 @@ impl Template {
         let context = Context::new(self, request);
         let mut texts = vec![self.source.as_ref()];
         strings(&context.input, &mut |text| texts.push(text));
-        let fragments = texts.iter().skip(1).any(|text| has_fragment(text, specials));
+        let harmless = !texts.iter().skip(1).any(|text| specials.may_touch(text));
         let Some(marks) = Marks::unused_in(texts, specials) else {
             bail!(
                 InvalidMessages,
@@ -126,7 +128,7 @@ impl Template {
         let settings = Settings { marks: Some(marks.generation), now: request.now };
         let wrapped = context.with_strings(&|text| marks.wrap(text, specials));
         let rendered = marks.restore(&self.run(&wrapped, settings)?, specials);
-        if !fragments {
+        if harmless {
             return Ok(rendered);
         }
         let disguised = context.with_strings(&|text| marks.disguise(text));
