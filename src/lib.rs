@@ -1,4 +1,4 @@
-//! Nestling.
+#![doc = include_str!("../README.md")]
 
 pub mod adapter;
 pub mod build_info;
