@@ -84,6 +84,8 @@ const CASES: &[(&str, Family, Code, Change)] = &[
     ("rope base infinite", Llama, Code::GgufHyperParameter, |r| { r.set("llama.rope.freq_base", f32::INFINITY); }),
     ("scaling unknown", Llama, Code::GgufHyperParameter, |r| { r.set("llama.rope.scaling.type", "dynamic"); }),
     ("window of 2^32-1", Gemma3, Code::GgufHyperParameter, |r| { r.set("gemma3.attention.sliding_window", u32::MAX); }),
+    ("a window that no layer uses", Gemma3, Code::GgufHyperParameter, |r| { r.set("gemma3.attention.sliding_window_pattern", 1u32); }),
+    ("a window that no layer of a list uses", Gemma3, Code::GgufHyperParameter, |r| { r.set("gemma3.attention.sliding_window_pattern", Array::from(&[false, false, true][..])); }),
     ("pooling of an unknown kind", Llama, Code::GgufHyperParameter, |r| { r.set("llama.pooling_type", 9u32); }),
     ("feed-forward of width 0", Llama, Code::GgufHyperParameter, |r| { r.set("llama.feed_forward_length", 0u32); }),
     ("feed-forward of 2^32-1", Llama, Code::GgufHyperParameter, |r| { r.set("llama.feed_forward_length", u32::MAX); }),

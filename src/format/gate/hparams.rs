@@ -122,15 +122,36 @@ fn check_layers(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
             arch.key("feed_forward_length")
         );
     }
+    check_window(gguf, arch, h)
+}
+
+/// A window needs a layer that slides. (Phi-3 has its window switched off by the engine.)
+fn check_window(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
     let key = arch.key("attention.sliding_window_pattern");
-    let Some(array) = gguf.get(&key).and_then(|v| v.as_array()) else {
-        return gguf.u32(&key).map(drop);
+    let slides = match gguf.get(&key).and_then(|v| v.as_array()) {
+        None => gguf.u32(&key)? != Some(1),
+        Some(array) => {
+            if !matches!(array.element(), ValueType::U32 | ValueType::I32 | ValueType::Bool) {
+                bail!(GgufArrayType, "{key} holds elements of type {}", array.element().name());
+            }
+            if array.len() > scalars::MAX_LAYERS as usize {
+                bail!(
+                    GgufLayerArray,
+                    "{key} has {} elements for {} layers",
+                    array.len(),
+                    h.n_layer
+                );
+            }
+            let layers = array.element().size().unwrap_or(1) * h.n_layer as usize;
+            array.bytes().iter().take(layers).any(|byte| *byte != 0)
+        }
     };
-    if !matches!(array.element(), ValueType::U32 | ValueType::I32 | ValueType::Bool) {
-        bail!(GgufArrayType, "{key} holds elements of type {}", array.element().name());
-    }
-    if array.len() > scalars::MAX_LAYERS as usize {
-        bail!(GgufLayerArray, "{key} has {} elements for {} layers", array.len(), h.n_layer);
+    let window = gguf.u32(&arch.key("attention.sliding_window"))?.unwrap_or(0);
+    if window > 0 && !slides && h.family != Some(Family::Phi3) {
+        bail!(
+            GgufHyperParameter,
+            "{key} lets no layer use the sliding window of {window} tokens; convert the model again"
+        );
     }
     Ok(())
 }
