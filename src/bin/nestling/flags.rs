@@ -1,0 +1,102 @@
+//! The library's options as flags: made from the options tables, read back into options.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use nestling::Result;
+use nestling::options::{Input, Kind, Options, Spec};
+
+/// `-m MODEL`, which most commands need.
+pub fn model() -> Arg {
+    Arg::new("model")
+        .short('m')
+        .long("model")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .value_hint(clap::ValueHint::FilePath)
+        .required(true)
+        .help("The model: a GGUF file, or the first part of a split one")
+}
+
+/// `--json`.
+pub fn json(help: &'static str) -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
+}
+
+/// The path that [`model`] took.
+pub fn model_path(matches: &ArgMatches) -> PathBuf {
+    // Clap has refused a command line without it.
+    matches.get_one::<PathBuf>("model").cloned().unwrap_or_default()
+}
+
+/// Adds one flag per option of the kind, under a heading of its own.
+pub fn add<O: Options>(command: Command) -> Command {
+    let mut heading = format!("{} options", O::NAME);
+    if let Some(first) = heading.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    let args = O::specs().into_iter().map(|spec| flag(&spec).help_heading(heading.clone()));
+    command.args(args)
+}
+
+/// The options of the kind as the command line sets them.
+pub fn read<O: Options>(matches: &ArgMatches) -> Result<O> {
+    let mut options = O::default();
+    apply(&mut options, matches)?;
+    options.validate()?;
+    Ok(options)
+}
+
+fn apply<O: Options>(options: &mut O, matches: &ArgMatches) -> Result<()> {
+    for spec in O::specs() {
+        if matches.value_source(spec.key) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let values = matches.get_many::<String>(spec.key).into_iter().flatten();
+        for (i, value) in values.enumerate() {
+            let more = i > 0 && matches!(spec.kind, Kind::List | Kind::IntList(_));
+            // A list's first value replaces its default.
+            options.set(spec.key, if more { Input::Add(value) } else { Input::Str(value) })?;
+        }
+    }
+    Ok(())
+}
+
+/// The flag's name: the option's, with dashes.
+pub fn name(key: &str) -> String {
+    key.replace('_', "-")
+}
+
+fn flag(spec: &Spec) -> Arg {
+    let default = if spec.default.is_empty() { "none" } else { &spec.default };
+    let arg = Arg::new(spec.key).long(name(spec.key)).help(format!("{} [{default}]", spec.doc));
+    let arg = match &spec.kind {
+        Kind::Bool => {
+            return arg
+                .num_args(0..=1)
+                .require_equals(true)
+                .value_parser(PossibleValuesParser::new(["true", "false"]))
+                .hide_possible_values(true)
+                .default_missing_value("true")
+                .value_name("true|false");
+        }
+        Kind::Int(_) | Kind::AutoInt(_) => arg.value_name("N").allow_negative_numbers(true),
+        Kind::Float(_) => arg.value_name("X").allow_negative_numbers(true),
+        Kind::Text => arg.value_name("TEXT"),
+        Kind::Choice(words) => {
+            arg.value_name("WORD").value_parser(PossibleValuesParser::new(words.iter().copied()))
+        }
+        Kind::List => arg.value_name("TEXT").action(ArgAction::Append),
+        Kind::IntList(_) => {
+            arg.value_name("N").action(ArgAction::Append).allow_negative_numbers(true)
+        }
+    };
+    // The last of several wins, as in `alias n='nestling --seed 1'; n --seed 2`.
+    if matches!(spec.kind, Kind::List | Kind::IntList(_)) {
+        arg
+    } else {
+        arg.overrides_with(spec.key)
+    }
+}
