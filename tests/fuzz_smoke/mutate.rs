@@ -85,7 +85,7 @@ impl Mutator {
         payload[..n].copy_from_slice(&new[..n]);
     }
 
-    fn array(&mut self, payload: &mut Vec<u8>) {
+    fn array(&mut self, payload: &mut [u8]) {
         match self.below(8) {
             0 => payload[0] = self.below(14) as u8,
             1 => {
