@@ -1,5 +1,8 @@
 //! The tokens one by one: each text occurs once, byte tokens are byte tokens.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use super::arch::Arch;
 use super::vocab::{Kind, until_nul};
 use crate::error::{Result, bail};
@@ -29,40 +32,67 @@ pub(super) fn check(
 
 /// The engine ends the process when two tokens have the same text. An empty one it names itself.
 fn check_unique(list: &[&[u8]]) -> Result<()> {
-    let named =
-        |i: usize, token: &[u8]| token.is_empty().then(|| format!("[EMPTY_{i}]").into_bytes());
-    // Open addressing over indices: a quarter of a million strings in a few milliseconds.
-    let slots = (list.len() * 2).next_power_of_two();
-    let mut table = vec![(0u32, 0u32); slots];
+    // A quarter of a million strings in a few milliseconds: two bitmaps that fit in the cache find the
+    // few tokens whose hashes meet, and only those are compared.
+    let mut seen = Bitmap::new(list.len() * 16);
+    let mut met = Bitmap::new(list.len() * 16);
     for (i, token) in list.iter().enumerate() {
-        let own = named(i, token);
-        let text = own.as_deref().unwrap_or(token);
-        let hash = hash(text);
-        let mark = (hash >> 32) as u32;
-        let mut at = hash as usize;
-        loop {
-            at &= slots - 1;
-            let Some(slot) = table.get_mut(at) else { break };
-            if slot.1 == 0 {
-                *slot = (mark, i as u32 + 1);
-                break;
-            }
-            let other = slot.1 as usize - 1;
-            let same = || {
-                let found = list.get(other).copied().unwrap_or_default();
-                named(other, found).as_deref().unwrap_or(found) == text
-            };
-            if slot.0 == mark && same() {
-                bail!(
-                    GgufToken,
-                    "tokens {other} and {i} have the same text {:?}; convert the model again",
-                    String::from_utf8_lossy(text)
-                );
-            }
-            at += 1;
+        let hash = hash(&named(i, token));
+        if seen.set(hash) {
+            met.set(hash);
+        }
+    }
+    let mut exact = HashMap::new();
+    for (i, token) in list.iter().enumerate() {
+        let text = named(i, token);
+        if !met.has(hash(&text)) {
+            continue;
+        }
+        if let Some(other) = exact.insert(text, i) {
+            bail!(
+                GgufToken,
+                "tokens {other} and {i} have the same text {:?}; convert the model again",
+                String::from_utf8_lossy(token)
+            );
         }
     }
     Ok(())
+}
+
+/// The text under which the engine knows a token.
+fn named(index: usize, token: &[u8]) -> Cow<'_, [u8]> {
+    match token {
+        [] => Cow::Owned(format!("[EMPTY_{index}]").into_bytes()),
+        _ => Cow::Borrowed(token),
+    }
+}
+
+/// A set of hashes, by some of their bits.
+struct Bitmap(Vec<u64>);
+
+impl Bitmap {
+    fn new(bits: usize) -> Self {
+        Self(vec![0; (bits / 64).next_power_of_two()])
+    }
+
+    fn place(&self, hash: u64) -> (usize, u64) {
+        ((hash >> 6) as usize & (self.0.len() - 1), 1 << (hash & 63))
+    }
+
+    /// Sets a bit and says whether it was set before.
+    fn set(&mut self, hash: u64) -> bool {
+        let (word, bit) = self.place(hash);
+        let before = self.has(hash);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+        before
+    }
+
+    fn has(&self, hash: u64) -> bool {
+        let (word, bit) = self.place(hash);
+        self.0.get(word).is_some_and(|w| w & bit != 0)
+    }
 }
 
 /// Mixes eight bytes at a time; the constant is 2^64 divided by the golden ratio.
