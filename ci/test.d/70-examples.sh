@@ -10,6 +10,7 @@ mkdir -p "$out"
 cargo run --locked --release --quiet --example hello -- "$model" | tee "$out/hello-rust.txt"
 [ -s "$out/hello-rust.txt" ]
 
+[ "$(uname)" = Darwin ] || ln -sf libnestling.so target/release/libnestling.so.0
 # The very lines of the README, one per way to link, with the program's name put in.
 for language in c cpp; do
     [ $language = c ] && compiler='cc -std=c99' || compiler='c++ -std=c++17'
