@@ -1,7 +1,7 @@
 //! A token that stops a long operation from any thread.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::error::{Result, bail};
 
@@ -10,7 +10,14 @@ use crate::error::{Result, bail};
 /// Triggering is idempotent and permanent: a triggered token stops everything it is given to.
 /// Work stops within one micro-batch of tokens (`n_ubatch`) or one progress step of a load.
 #[derive(Debug, Clone, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
+pub struct CancelToken(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    triggered: AtomicBool,
+    /// Tokens that are triggered with this one.
+    followers: Mutex<Vec<Weak<Inner>>>,
+}
 
 impl CancelToken {
     /// A token that has not been triggered.
@@ -20,17 +27,38 @@ impl CancelToken {
 
     /// Stops everything that holds a clone of this token.
     pub fn trigger(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.triggered.store(true, Ordering::Release);
+        let followers = std::mem::take(&mut *self.followers());
+        for follower in followers.iter().filter_map(Weak::upgrade) {
+            CancelToken(follower).trigger();
+        }
+    }
+
+    /// Triggers `follower` whenever this token is triggered; not the other way round.
+    pub fn link(&self, follower: &CancelToken) {
+        let mut followers = self.followers();
+        followers.retain(|known| known.strong_count() > 0);
+        followers.push(Arc::downgrade(&follower.0));
+        drop(followers);
+        // Triggered before it was added: then nobody else tells it.
+        if self.is_triggered() {
+            follower.trigger();
+        }
     }
 
     /// Whether the token was triggered.
     pub fn is_triggered(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.triggered.load(Ordering::Acquire)
     }
 
     /// The flag that the engine's threads read.
     pub(crate) fn flag(&self) -> &AtomicBool {
-        &self.0
+        &self.0.triggered
+    }
+
+    fn followers(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Inner>>> {
+        // A panic while the lock was held cannot have left the list in an unusable state.
+        self.0.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The error `Cancelled`, naming what was stopped, if the token was triggered.
@@ -55,5 +83,29 @@ mod tests {
         let error = token.check("loading").unwrap_err();
         assert_eq!(error.code(), Code::Cancelled);
         assert!(error.message().contains("loading"));
+    }
+
+    #[test]
+    fn a_follower_is_triggered_too_and_alone() {
+        let (leader, follower, late) = (CancelToken::new(), CancelToken::new(), CancelToken::new());
+        leader.link(&follower);
+        drop(follower.clone());
+        late.link(&CancelToken::new());
+        late.trigger();
+        assert!(!leader.is_triggered() && !follower.is_triggered());
+        leader.trigger();
+        assert!(follower.is_triggered());
+        let after = CancelToken::new();
+        leader.link(&after);
+        assert!(after.is_triggered());
+    }
+
+    #[test]
+    fn tokens_that_follow_each_other_end() {
+        let (a, b) = (CancelToken::new(), CancelToken::new());
+        a.link(&b);
+        b.link(&a);
+        a.trigger();
+        assert!(b.is_triggered());
     }
 }

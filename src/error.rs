@@ -7,12 +7,12 @@ use std::path::Path;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $value:literal,)*) => {
         /// A stable error code. Numbers are grouped, explicit, and never used again for something else.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(i32)]
         #[non_exhaustive]
-        pub enum Code { $($(#[$doc])* $name = $value,)* }
+        pub enum Code { $($(#[doc = $doc])* $name = $value,)* }
 
         impl Code {
             /// Every code, in numeric order.
@@ -24,6 +24,11 @@ macro_rules! codes {
             /// The code's name, as in the documentation (`Cancelled`).
             pub const fn name(self) -> &'static str {
                 match self { $(Code::$name => stringify!($name),)* }
+            }
+
+            /// What it means, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$name => concat!($($doc),*).trim_ascii(),)* }
             }
         }
     };

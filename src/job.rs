@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result, bail, err};
 
+/// The name of the worker threads.
+pub(crate) const THREAD: &str = "nestling-job";
+
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
@@ -74,7 +77,7 @@ impl<T: Send + 'static> Job<T> {
         let monitor = Monitor::new(cancel);
         let theirs = monitor.clone();
         let worker = std::thread::Builder::new()
-            .name("nestling-job".into())
+            .name(THREAD.into())
             .spawn(move || {
                 // The guard marks the end even when `work` panics, so that nobody waits for ever.
                 let _end = End(theirs.shared.clone());

@@ -3,6 +3,8 @@
 pub mod adapter;
 pub mod build_info;
 pub mod cancel;
+#[cfg(feature = "capi")]
+pub mod capi;
 pub mod chat;
 pub mod device;
 pub mod error;

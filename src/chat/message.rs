@@ -47,6 +47,12 @@ impl Message {
         self
     }
 
+    /// Adds a part at the end.
+    pub fn push_part(&mut self, part: Part) {
+        self.parts.push(part);
+        self.content = Content::Parts;
+    }
+
     /// Who speaks.
     pub fn role(&self) -> &str {
         &self.role
@@ -195,6 +201,11 @@ impl Messages {
     /// Appends a message.
     pub fn push(&mut self, message: Message) {
         self.0.push(message);
+    }
+
+    /// The newest message.
+    pub fn last_mut(&mut self) -> Option<&mut Message> {
+        self.0.last_mut()
     }
 
     /// The messages.

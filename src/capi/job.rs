@@ -1,0 +1,124 @@
+//! Long work on a worker thread: step until it is done, then take its result.
+
+use std::time::Duration;
+
+use super::error::nest_error;
+use super::guard::{guard, guard_or};
+use super::handle::{Exclusive, Handle, free, handle, optional};
+use super::model::nest_model;
+use super::out::{out, put};
+use crate::cancel::CancelToken;
+use crate::error::{Result, bail};
+use crate::job::{Job, Progress};
+use crate::model::Model;
+
+/// Work that runs on its own thread.
+pub struct nest_job(Exclusive<Work>);
+
+/// What can run as a job, by its result.
+pub(super) enum Work {
+    Model(Job<Model>),
+}
+
+impl nest_job {
+    /// `cancel` is the token that the work listens to.
+    pub(super) fn new(work: Work, cancel: CancelToken) -> Self {
+        Self(Exclusive::stopped_by(work, cancel))
+    }
+}
+
+impl Handle for nest_job {
+    const NAME: &'static str = "nest_job";
+
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// Waits for progress or the end, at most `timeout_ms` milliseconds; -1 waits as long as it takes. `progress` becomes
+/// the part that is done, 0 to 1; `done` becomes 1 when the job has ended, well or not.
+///
+/// Exclusive: `job`. Errors: NULL_POINTER, INVALID_ARGUMENT, BUSY. That the work failed is an error of taking its
+/// result.
+///
+/// # Safety
+/// The conventions of this module.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn nest_job_step(
+    job: *mut nest_job,
+    timeout_ms: i32,
+    progress: *mut f32,
+    done: *mut i32,
+) -> *mut nest_error {
+    // SAFETY: the caller keeps the conventions for every pointer.
+    guard(|| unsafe {
+        put(progress, 0.0, "progress")?;
+        put(done, 0, "done")?;
+        let now = handle(job, "job")?.0.lock("job")?.step(timeout(timeout_ms)?);
+        put(progress, now.fraction, "progress")?;
+        put(done, now.done.into(), "done")
+    })
+}
+
+/// Asks the job to stop; it then ends with the error CANCELLED. Again, too late and NULL are fine. Any thread, also
+/// while another one is in nest_job_step.
+///
+/// # Safety
+/// The conventions of this module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nest_job_cancel(job: *const nest_job) {
+    // SAFETY: NULL, or a job that is not freed.
+    guard_or((), || unsafe { optional(job) }.map_or((), |j| j.0.close()));
+}
+
+/// The model that nest_model_open_job loaded; waits for the end when it has not been reached.
+///
+/// Gives `model`. Exclusive: `job`. Errors: NULL_POINTER, BUSY, WRONG_STATE when it was taken before, and those of
+/// nest_model_open.
+///
+/// # Safety
+/// The conventions of this module.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn nest_job_take_model(
+    job: *mut nest_job,
+    model: *mut *mut nest_model,
+) -> *mut nest_error {
+    // SAFETY: the caller keeps the conventions for every pointer.
+    guard(|| unsafe {
+        let out = out(model, "model")?;
+        let job = handle(job, "job")?;
+        let Work::Model(work) = &mut *job.0.lock("job")?;
+        out.set(nest_model(work.take()?));
+        Ok(())
+    })
+}
+
+/// Cancels a job that has not ended, waits for its end, and frees it. NULL is fine.
+///
+/// # Safety
+/// The conventions of this module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nest_job_free(job: *mut nest_job) {
+    // SAFETY: NULL, or the caller's own job, given back.
+    guard_or((), || unsafe { free(job) });
+}
+
+impl Work {
+    fn step(&self, timeout: Duration) -> Progress {
+        let Work::Model(job) = self;
+        job.step(timeout)
+    }
+}
+
+fn timeout(ms: i32) -> Result<Duration> {
+    match ms {
+        -1 => Ok(Duration::MAX),
+        0.. => Ok(Duration::from_millis(ms.unsigned_abs().into())),
+        _ => bail!(
+            InvalidArgument,
+            "the argument `timeout_ms` is {ms}; give milliseconds, or -1 to wait as long as it takes"
+        ),
+    }
+}

@@ -1,0 +1,118 @@
+//! Options of one kind behind one handle.
+
+use serde_json::json;
+
+use crate::adapter::Adapter;
+use crate::error::{Result, bail};
+use crate::options::{self, GenerationOptions, Input, ModelOptions, Options, SessionOptions, Spec};
+
+/// What a `nest_options` holds.
+#[derive(Debug, Clone)]
+pub(super) enum OptionSet {
+    Model(ModelOptions),
+    Session(SessionOptions, Vec<(Adapter, f32)>),
+    Generation(Box<GenerationOptions>),
+}
+
+impl OptionSet {
+    /// The defaults of a kind.
+    pub(super) fn new(kind: &str) -> Result<Self> {
+        Ok(match kind {
+            ModelOptions::NAME => Self::Model(ModelOptions::default()),
+            SessionOptions::NAME => Self::Session(SessionOptions::default(), Vec::new()),
+            GenerationOptions::NAME => Self::Generation(Box::default()),
+            _ => {
+                let kinds: Vec<_> =
+                    options::reference().into_iter().map(|(kind, _)| kind).collect();
+                bail!(
+                    InvalidArgument,
+                    "there are no options of the kind {kind:?}; give one of {}",
+                    kinds.join(", ")
+                )
+            }
+        })
+    }
+
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Model(_) => ModelOptions::NAME,
+            Self::Session(..) => SessionOptions::NAME,
+            Self::Generation(_) => GenerationOptions::NAME,
+        }
+    }
+
+    pub(super) fn set(&mut self, key: &str, input: Input<'_>) -> Result<()> {
+        match self {
+            Self::Model(o) => o.set(key, input),
+            Self::Session(o, _) => o.set(key, input),
+            Self::Generation(o) => o.set(key, input),
+        }
+    }
+
+    /// An option's value as text.
+    pub(super) fn get(&self, key: &str) -> Result<String> {
+        let (found, specs) = match self {
+            Self::Model(o) => (o.get(key), ModelOptions::specs()),
+            Self::Session(o, _) => (o.get(key), SessionOptions::specs()),
+            Self::Generation(o) => (o.get(key), GenerationOptions::specs()),
+        };
+        let Some(value) = found else {
+            let keys: Vec<_> = specs.iter().map(|s| s.key).collect();
+            bail!(
+                UnknownOption,
+                "no {} option is named {key:?}; valid options: {}",
+                self.kind(),
+                keys.join(", ")
+            )
+        };
+        Ok(value)
+    }
+
+    /// No option takes bytes yet: the error says what the key takes.
+    pub(super) fn set_bytes(&mut self, key: &str, n: usize) -> Result<()> {
+        self.get(key)?;
+        bail!(
+            InvalidOption,
+            "{} option {key}: {n} bytes are not accepted, no option takes bytes; set it as a number, \
+             flag or text",
+            self.kind()
+        )
+    }
+
+    pub(super) fn add_adapter(&mut self, adapter: &Adapter, scale: f64) -> Result<()> {
+        let Self::Session(_, adapters) = self else {
+            bail!(
+                InvalidArgument,
+                "the argument `options` is of the kind {}; adapters belong to options of the kind session",
+                self.kind()
+            )
+        };
+        if !(scale as f32).is_finite() {
+            bail!(
+                InvalidArgument,
+                "the argument `scale` is {scale}; give a finite number, usually 1"
+            )
+        }
+        adapters.push((adapter.clone(), scale as f32));
+        Ok(())
+    }
+
+    /// The error for options of another kind than a call takes.
+    pub(super) fn refuse<T>(&self, wanted: &str) -> Result<T> {
+        bail!(
+            InvalidArgument,
+            "the argument `options` is of the kind {}; this call takes the kind {wanted}: make it with \
+             nest_options_new(\"{wanted}\", ...)",
+            self.kind()
+        )
+    }
+}
+
+/// Every kind and option, as JSON.
+pub(super) fn reference() -> String {
+    let option = |s: &Spec| json!({"key": s.key, "takes": s.kind.to_string(), "default": s.default, "doc": s.doc});
+    let kinds = options::reference().into_iter().map(|(kind, specs)| {
+        json!({"kind": kind, "options": specs.iter().map(option).collect::<Vec<_>>()})
+    });
+    serde_json::Value::from_iter(kinds).to_string()
+}
