@@ -8,7 +8,7 @@ use nestling::session::Session;
 use serde_json::{Value as Json, json};
 
 use crate::failure::Outcome;
-use crate::interrupt::{self, Work};
+use crate::interrupt::{self, Idle, Work};
 use crate::{flags, load, output};
 
 pub fn command() -> Command {
@@ -43,7 +43,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     if session_options.n_ctx == Auto::Auto {
         session_options.n_ctx = Auto::Value(n_prompt + n_gen + 8);
     }
-    interrupt::install()?;
+    interrupt::install(Idle::End)?;
     let work = Work::begin();
     let loaded = load::model(&flags::model_path(matches), &model_options, work.token())?;
     let mut session = Session::new(&loaded.model, &session_options)?;

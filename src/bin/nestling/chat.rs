@@ -11,8 +11,8 @@ use nestling::session::Session;
 use crate::chat_command::{self, Next};
 use crate::chat_input::{Input, Turn};
 use crate::failure::{self, Failure, Outcome};
-use crate::interrupt::{self, Work};
-use crate::{flags, load, output, report};
+use crate::interrupt::{self, Idle, Work};
+use crate::{adapters, flags, load, output, report};
 
 pub fn command() -> Command {
     let command = Command::new("chat")
@@ -38,7 +38,7 @@ pub fn command() -> Command {
                 .value_hint(ValueHint::FilePath)
                 .help("Keep the lines you type in this file; without it they are forgotten"),
         );
-    let command = flags::add::<ModelOptions>(command);
+    let command = flags::add::<ModelOptions>(command.arg(adapters::arg()));
     flags::add::<GenerationOptions>(flags::add::<SessionOptions>(command))
 }
 
@@ -56,7 +56,8 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     let model_options: ModelOptions = flags::read(matches)?;
     let session_options: SessionOptions = flags::read(matches)?;
     let options: GenerationOptions = flags::read(matches)?;
-    interrupt::install()?;
+    let mut input = Input::open(matches.get_one::<PathBuf>("history").cloned())?;
+    interrupt::install(if input.is_interactive() { Idle::Ignore } else { Idle::End })?;
     let loading = Work::begin();
     let loaded = load::model(&flags::model_path(matches), &model_options, loading.token())?;
     drop(loading);
@@ -67,8 +68,8 @@ pub fn run(matches: &ArgMatches) -> Outcome {
         turns: Vec::new(),
         load_seconds: loaded.seconds,
     };
+    adapters::attach(&mut chat.session, matches)?;
     chat.check_template()?;
-    let mut input = Input::open(matches.get_one::<PathBuf>("history").cloned())?;
     if input.is_interactive() {
         let name = loaded.model.info().name.as_deref().unwrap_or("the model");
         report::remark(&format!("{}; /help lists what can be typed", output::printable(name)));

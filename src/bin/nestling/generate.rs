@@ -13,8 +13,8 @@ use nestling::tokenizer::Tokenizer;
 use serde_json::{Value as Json, json};
 
 use crate::failure::Outcome;
-use crate::interrupt::{self, Work};
-use crate::{flags, load, output, prompt, report};
+use crate::interrupt::{self, Idle, Work};
+use crate::{adapters, flags, load, output, prompt, report};
 
 pub fn command() -> Command {
     let path = |id: &'static str, help: &'static str| {
@@ -56,6 +56,7 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Say what is done, and print the numbers (on standard error)"),
         )
+        .arg(adapters::arg())
         .arg(path("load-state", "Continue from a state that --save-state wrote"))
         .arg(path("save-state", "Write the session's state when the answer has ended"));
     let command = flags::add::<ModelOptions>(command);
@@ -71,7 +72,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     let talkative = matches.get_flag("stats");
     let path = flags::model_path(matches);
 
-    interrupt::install()?;
+    interrupt::install(Idle::End)?;
     let work = Work::begin();
     if talkative {
         report::remark(&format!("loading {}", path.display()));
@@ -80,15 +81,45 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     if talkative {
         report::remark(&describe(&loaded.model));
     }
-    let mut session = match matches.get_one::<PathBuf>("load-state") {
-        Some(state) => Session::load(&loaded.model, state, &session_options)?,
-        None => Session::new(&loaded.model, &session_options)?,
-    };
+    let mut session = Session::new(&loaded.model, &session_options)?;
+    // Before the state, which belongs to the adapters that it was made with.
+    adapters::attach(&mut session, matches)?;
+    if let Some(state) = matches.get_one::<PathBuf>("load-state") {
+        session.restore(state)?;
+    }
 
     let as_json = matches.get_flag("json");
-    let tokenizer = session.tokenizer().clone();
-    let mut stream = session.generate_with(prompt, &options, work.token())?;
     let mut text = String::new();
+    let ended = stream(&mut session, prompt, &options, &work, as_json, &mut text);
+    if !as_json && !text.is_empty() && !text.ends_with('\n') {
+        // Also before an error, which must not stand in the answer's last line.
+        output::stream("\n")?;
+    }
+    let reason = ended?;
+    if let Some(state) = matches.get_one::<PathBuf>("save-state") {
+        session.save(state)?;
+    }
+    let stats = session.stats();
+    if as_json {
+        output::json_line(&done_json(&text, reason, report::to_json(stats, loaded.seconds)))?;
+    }
+    if talkative || (!as_json && io::stderr().is_terminal()) {
+        report::remark(&report::line(stats, loaded.seconds));
+    }
+    Ok(())
+}
+
+/// Prints the answer piece by piece, and collects it in `text`.
+fn stream(
+    session: &mut Session,
+    prompt: Prompt,
+    options: &GenerationOptions,
+    work: &Work,
+    as_json: bool,
+    text: &mut String,
+) -> Outcome<Option<EndReason>> {
+    let tokenizer = session.tokenizer().clone();
+    let mut stream = session.generate_with(prompt, options, work.token())?;
     for piece in &mut stream {
         let piece = piece?;
         text.push_str(&piece.text);
@@ -98,20 +129,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
             output::stream(&piece.text)?;
         }
     }
-    let reason = stream.end_reason();
-    if let Some(state) = matches.get_one::<PathBuf>("save-state") {
-        session.save(state)?;
-    }
-    let stats = session.stats();
-    if as_json {
-        output::json_line(&done_json(&text, reason, report::to_json(stats, loaded.seconds)))?;
-    } else if !text.ends_with('\n') {
-        output::stream("\n")?;
-    }
-    if talkative || (!as_json && io::stderr().is_terminal()) {
-        report::remark(&report::line(stats, loaded.seconds));
-    }
-    Ok(())
+    Ok(stream.end_reason())
 }
 
 fn read_prompt(matches: &ArgMatches) -> Outcome<Prompt> {

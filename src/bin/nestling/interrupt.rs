@@ -1,4 +1,4 @@
-//! Ctrl-C stops the work that is going on; when nothing is, it ends the program.
+//! Ctrl-C stops the work that is going on; when nothing is, it usually ends the program.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,11 +17,21 @@ fn current() -> MutexGuard<'static, Option<CancelToken>> {
     CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Installs the handler: once, before the first [`Work`].
-pub fn install() -> Outcome {
-    let handler = || match current().as_ref() {
+/// What Ctrl-C does while there is no work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    End,
+    /// For a line editor, which reads Ctrl-C as a key and would leave the terminal in its own mode.
+    Ignore,
+}
+
+/// Installs the handler: once, before the first [`Work`], and after a line editor was made, as that
+/// installs a handler too.
+pub fn install(idle: Idle) -> Outcome {
+    let handler = move || match current().as_ref() {
         Some(token) => token.trigger(),
-        None => std::process::exit(INTERRUPTED),
+        None if idle == Idle::End => std::process::exit(INTERRUPTED),
+        None => {}
     };
     ctrlc::set_handler(handler).map_err(|e| {
         Error::new(Code::Io, format!("watching for Ctrl-C: {e}; start the program again")).into()

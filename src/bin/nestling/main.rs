@@ -1,5 +1,6 @@
 //! `nestling`, the command-line program: one file per subcommand, over the public Rust API.
 
+mod adapters;
 mod bench;
 mod chat;
 mod chat_command;

@@ -9,7 +9,7 @@ use nestling::options::{ModelOptions, SessionOptions};
 use nestling::plan::Plan;
 
 use crate::failure::{Failure, Outcome};
-use crate::interrupt::{self, Work};
+use crate::interrupt::{self, Idle, Work};
 use crate::output::{self, bytes};
 use crate::{flags, load};
 
@@ -29,7 +29,7 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> Outcome {
     let model_options: ModelOptions = flags::read(matches)?;
     let session_options: SessionOptions = flags::read(matches)?;
-    interrupt::install()?;
+    interrupt::install(Idle::End)?;
     let work = Work::begin();
     let loaded = load::model(&flags::model_path(matches), &model_options, work.token())?;
     let plan = loaded.model.plan(&session_options)?;

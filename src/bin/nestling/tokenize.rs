@@ -63,7 +63,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
             output::json_line(&json!({"count": ids.len(), "tokens": ids, "pieces": pieces}))
         }
         (false, false) => {
-            let row = |&id: &i32| Ok([id.to_string(), format!("{:?}", piece(&tokenizer, id)?)]);
+            let row = |&id: &i32| Ok([id.to_string(), shown(&tokenizer, id)?]);
             let rows: Vec<_> = ids.iter().map(row).collect::<Outcome<_>>()?;
             output::table(["id", "piece"], &rows)
         }
@@ -74,6 +74,15 @@ pub fn run(matches: &ArgMatches) -> Outcome {
 fn piece(tokenizer: &Tokenizer, id: i32) -> Outcome<String> {
     let bytes = tokenizer.decode_bytes(&[id], true)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The same for people: quoted, with the bytes of unfinished characters as `\xE4`.
+fn shown(tokenizer: &Tokenizer, id: i32) -> Outcome<String> {
+    let bytes = tokenizer.decode_bytes(&[id], true)?;
+    Ok(match std::str::from_utf8(&bytes) {
+        Ok(text) => format!("{text:?}"),
+        Err(_) => format!("\"{}\"", bytes.escape_ascii()),
+    })
 }
 
 fn parse_ids(text: &str) -> Outcome<Vec<i32>> {
