@@ -7,7 +7,7 @@ use llama_cpp_sys_2 as sys;
 use super::init::init;
 
 /// A device of the engine. Devices are never removed, so a handle stays valid for the whole process.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RawDevice(pub(super) sys::ggml_backend_dev_t);
 
 // SAFETY: device objects are immutable, registered once, and live as long as the process.

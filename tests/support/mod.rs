@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 pub mod blocks;
+#[cfg(target_os = "linux")]
+pub mod c;
 pub mod raw;
 pub mod tiny;
 pub mod vocab;

@@ -1,0 +1,54 @@
+//! C programs against the shared library that the tests were built with.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The folder of the running profile, with libnestling.so in it.
+pub fn profile() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let folder = program.ancestors().nth(2).unwrap().to_owned();
+    let library = folder.join("libnestling.so");
+    assert!(library.is_file(), "{} is missing: cargo build", library.display());
+    folder
+}
+
+/// Compiles `source` with the header in `include`, linked to the library, and returns the program.
+pub fn compile(source: &str, include: &str, directory: &Path) -> PathBuf {
+    let profile = profile();
+    // The library's own name, under which a linked program looks for it.
+    let soname = directory.join("libnestling.so.0");
+    if !soname.exists() {
+        std::os::unix::fs::symlink(profile.join("libnestling.so"), &soname).unwrap();
+    }
+    let program = directory.join(Path::new(source).file_stem().unwrap());
+    let mut command = Command::new("cc");
+    command.current_dir(root()).args([
+        "-std=c11",
+        "-D_DEFAULT_SOURCE",
+        "-g",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+    ]);
+    command.arg(source).arg(format!("-I{include}")).arg("-o").arg(&program).arg(&soname);
+    command.arg(format!("-Wl,-rpath,{}", directory.display())).args(["-lpthread", "-lm", "-ldl"]);
+    let output = command.output().expect("cc runs");
+    assert!(output.status.success(), "{source}:\n{}", text(&output));
+    program
+}
+
+/// Runs a program, which must end well; returns its standard output.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, text(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn text(output: &Output) -> String {
+    let read = String::from_utf8_lossy;
+    format!("{}{}", read(&output.stdout), read(&output.stderr))
+}
