@@ -52,4 +52,6 @@ use_rust() {
 use_ccache() {
     have ccache || return 0
     export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
+    # Paths below target/ count as relative, so that the debug, release and other builds share what they have in common.
+    export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
 }
