@@ -1,0 +1,138 @@
+// The engine driven by a bare loop, with its best settings: what the library is measured against.
+//
+//     engine rate MODEL TEXT THREADS REPEATS     prompt of 512 tokens; 128 tokens after a prompt of 16
+//     engine open MODEL                          load and free
+//     engine peak MODEL TEXT THREADS             load, 64 tokens, peak memory
+//
+// Best settings: a thread pool that stays, micro-batches of 512, flash attention where the engine wants it, logits
+// for the last token only, the most likely token taken by one pass over them, nothing turned into text.
+
+#include "bench.h"
+#include "ggml-cpu.h"
+#include "llama.h"
+
+#include <vector>
+
+struct Engine {
+    llama_model *model;
+    llama_context *context = nullptr;
+    ggml_threadpool *pool = nullptr;
+    const llama_vocab *vocab;
+    int n_vocab;
+
+    explicit Engine(const char *path) {
+        model = llama_model_load_from_file(path, llama_model_default_params());
+        if (model == nullptr) bench_fail("the model cannot be loaded");
+        vocab = llama_model_get_vocab(model);
+        n_vocab = llama_vocab_n_tokens(vocab);
+    }
+
+    ~Engine() {
+        if (context != nullptr) llama_free(context);
+        if (pool != nullptr) ggml_threadpool_free(pool);
+        llama_model_free(model);
+    }
+
+    void start(int threads) {
+        llama_context_params params = llama_context_default_params();
+        params.n_ctx = N_CTX;
+        params.n_batch = 512;
+        params.n_ubatch = 512;
+        params.n_threads = threads;
+        params.n_threads_batch = threads;
+        params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_AUTO;
+        params.no_perf = true;
+        context = llama_init_from_model(model, params);
+        if (context == nullptr) bench_fail("no context");
+        ggml_threadpool_params pool_params = ggml_threadpool_params_default(threads);
+        pool = ggml_threadpool_new(&pool_params);
+        llama_attach_threadpool(context, pool, pool);
+    }
+
+    std::vector<llama_token> tokens(const char *file) {
+        char *text = bench_text(file, 4);
+        std::vector<llama_token> list(strlen(text) + 8);
+        int n = llama_tokenize(vocab, text, (int32_t)strlen(text), list.data(), (int32_t)list.size(), true, false);
+        free(text);
+        if (n < N_PROMPT) bench_fail("the text is too short");
+        list.resize(N_PROMPT);
+        return list;
+    }
+
+    void clear() { llama_memory_clear(llama_get_memory(context), false); }
+
+    // Evaluates and returns the most likely next token.
+    llama_token next(llama_token *list, int n) {
+        if (llama_decode(context, llama_batch_get_one(list, n)) != 0) bench_fail("decode");
+        const float *logits = llama_get_logits_ith(context, -1);
+        llama_token best = 0;
+        for (llama_token i = 1; i < n_vocab; i++) {
+            if (logits[i] > logits[best]) best = i;
+        }
+        return best;
+    }
+};
+
+static void rate(Engine &engine, const char *text, int threads, int repeats) {
+    engine.start(threads);
+    std::vector<llama_token> prompt = engine.tokens(text);
+    double prompt_s[MAX_REPEATS], decode_s[MAX_REPEATS];
+    uint64_t output = 0;
+    for (int i = -1; i < repeats; i++) { // the first pass warms up
+        engine.clear();
+        double start = bench_now();
+        llama_token first = engine.next(prompt.data(), N_PROMPT);
+        double prompt_time = bench_now() - start;
+
+        engine.clear();
+        llama_token token = engine.next(prompt.data(), N_SHORT);
+        std::vector<llama_token> answer = {first, token};
+        start = bench_now();
+        for (int k = 0; k < N_DECODE; k++) {
+            token = engine.next(&token, 1);
+            answer.push_back(token);
+        }
+        double decode_time = bench_now() - start;
+        output = bench_hash(0, answer.data(), answer.size());
+        if (i < 0) continue;
+        prompt_s[i] = prompt_time;
+        decode_s[i] = decode_time;
+    }
+    bench_print_list("prompt_s", prompt_s, repeats);
+    bench_print_list("decode_s", decode_s, repeats);
+    printf("\"input\":\"%016llx\",", (unsigned long long)bench_hash(0, prompt.data(), prompt.size()));
+    printf("\"output\":\"%016llx\",", (unsigned long long)output);
+}
+
+static void peak(Engine &engine, const char *text, int threads) {
+    engine.start(threads);
+    std::vector<llama_token> prompt = engine.tokens(text);
+    llama_token token = engine.next(prompt.data(), N_SHORT);
+    double start = bench_now();
+    for (int k = 1; k < N_PEAK; k++) token = engine.next(&token, 1);
+    printf("\"rate\":%.3f,", (N_PEAK - 1) / (bench_now() - start));
+    bench_print_memory();
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3) bench_fail("usage: engine rate|open|peak MODEL [TEXT THREADS [REPEATS]]");
+    llama_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
+    llama_backend_init();
+    const char *mode = argv[1];
+    double start = bench_now();
+    {
+        Engine engine(argv[2]);
+        printf("{\"open_s\":%.9f,", bench_now() - start);
+        if (!strcmp(mode, "rate") && argc == 6) {
+            int repeats = atoi(argv[5]);
+            if (repeats < 1 || repeats > MAX_REPEATS) bench_fail("1 to 64 repeats");
+            rate(engine, argv[3], atoi(argv[4]), repeats);
+        } else if (!strcmp(mode, "peak") && argc == 5) {
+            peak(engine, argv[3], atoi(argv[4]));
+        } else if (strcmp(mode, "open") || argc != 3) {
+            bench_fail("unknown mode or wrong number of arguments");
+        }
+    }
+    printf("\"done\":true}\n");
+    return 0;
+}

@@ -1,0 +1,142 @@
+/* The library through its C interface, doing what engine.cpp does:
+ *
+ *     nestling rate MODEL TEXT THREADS REPEATS   prompt of 512 tokens; 128 tokens after a prompt of 16
+ *     nestling open MODEL                        open and free
+ *     nestling peak MODEL TEXT THREADS           open, 64 tokens, peak memory
+ *     nestling cost MODEL TEXT THREADS REPEATS   what of each token's time is not the engine's (see cost.h)
+ *
+ * `rate` and `peak` take the most likely token; `rate` and `cost` also sample with the default options.
+ */
+#include "bench.h"
+#include "cost.h"
+#include "nestling.h"
+
+static void check(nest_error *error) {
+    if (error != NULL) bench_fail(nest_error_message(error));
+}
+
+typedef struct {
+    nest_model *model;
+    nest_session *session;
+    nest_options *greedy, *sampled;
+    nest_tokens *prompt;
+} Library;
+
+static void start(Library *library, const char *text_path, int threads) {
+    nest_options *options;
+    check(nest_options_new("session", &options));
+    check(nest_options_set_int(options, "n_ctx", N_CTX));
+    check(nest_options_set_int(options, "n_threads", threads));
+    check(nest_session_new(library->model, options, &library->session));
+    nest_options_free(options);
+
+    check(nest_options_new("generation", &library->greedy));
+    check(nest_options_set_float(library->greedy, "temperature", 0));
+    check(nest_options_set_bool(library->greedy, "ignore_eos", 1));
+    check(nest_options_new("generation", &library->sampled));
+    check(nest_options_set_int(library->sampled, "seed", 1));
+    check(nest_options_set_bool(library->sampled, "ignore_eos", 1));
+
+    char *text = bench_text(text_path, 4);
+    nest_tokenizer *tokenizer;
+    check(nest_tokenizer_new(library->model, &tokenizer));
+    check(nest_tokenizer_encode(tokenizer, text, -1, 1, 0, &library->prompt));
+    if (nest_tokens_length(library->prompt) < N_PROMPT) bench_fail("the text is too short");
+    nest_tokenizer_free(tokenizer);
+    free(text);
+}
+
+/* An answer to the first `n` tokens of the text; `times` holds the first call, which evaluates them, and the rest. */
+static uint64_t answer(Library *library, const nest_options *options, int n, int more, uint64_t hash, double times[2]) {
+    nest_generation *generation;
+    nest_piece piece = {sizeof piece};
+    int32_t has_piece = 0;
+    check(nest_session_reset(library->session));
+    double begin = bench_now();
+    check(nest_generation_new_tokens(library->session, nest_tokens_data(library->prompt), (uint64_t)n, options, NULL,
+                                     &generation));
+    check(nest_generation_next(generation, &piece, &has_piece));
+    double first = bench_now();
+    hash = bench_hash(hash, &piece.token, 1);
+    cost_begin();
+    for (int i = 0; i < more; i++) {
+        check(nest_generation_next(generation, &piece, &has_piece));
+        if (!has_piece) bench_fail("the answer ended");
+        hash = bench_hash(hash, &piece.token, 1);
+    }
+    times[0] = first - begin;
+    times[1] = bench_now() - first;
+    nest_generation_free(generation);
+    return hash;
+}
+
+static void rate(Library *library, int repeats) {
+    double prompt_s[MAX_REPEATS], decode_s[MAX_REPEATS], sampled_s[MAX_REPEATS], times[2];
+    uint64_t output = 0;
+    for (int i = -1; i < repeats; i++) { /* the first pass warms up */
+        output = answer(library, library->greedy, N_PROMPT, 0, 0, times);
+        double prompt_time = times[0];
+        output = answer(library, library->greedy, N_SHORT, N_DECODE, output, times);
+        double decode_time = times[1];
+        answer(library, library->sampled, N_SHORT, N_DECODE, 0, times);
+        if (i < 0) continue;
+        prompt_s[i] = prompt_time;
+        decode_s[i] = decode_time;
+        sampled_s[i] = times[1];
+    }
+    bench_print_list("prompt_s", prompt_s, repeats);
+    bench_print_list("decode_s", decode_s, repeats);
+    bench_print_list("sampled_s", sampled_s, repeats);
+    printf("\"input\":\"%016llx\",",
+           (unsigned long long)bench_hash(0, nest_tokens_data(library->prompt), N_PROMPT));
+    printf("\"output\":\"%016llx\",", (unsigned long long)output);
+}
+
+static void peak(Library *library) {
+    double times[2];
+    answer(library, library->greedy, N_SHORT, N_PEAK - 1, 0, times);
+    printf("\"rate\":%.3f,", (N_PEAK - 1) / times[1]);
+    bench_print_memory();
+}
+
+/* Per repeat: the whole time of 128 calls, and of that what the engine took. */
+static void cost(Library *library, int repeats) {
+    const char *names[2][2] = {{"greedy_s", "greedy_engine_s"}, {"sampled_s", "sampled_engine_s"}};
+    for (int kind = 0; kind < 2; kind++) {
+        double whole[MAX_REPEATS], engine[MAX_REPEATS], times[2];
+        for (int i = -1; i < repeats; i++) {
+            answer(library, kind == 0 ? library->greedy : library->sampled, N_SHORT, N_DECODE, 0, times);
+            if (i < 0) continue;
+            whole[i] = times[1];
+            engine[i] = cost_of_engine();
+        }
+        bench_print_list(names[kind][0], whole, repeats);
+        bench_print_list(names[kind][1], engine, repeats);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3) bench_fail("usage: nestling rate|open|peak|cost MODEL [TEXT THREADS [REPEATS]]");
+    const char *mode = argv[1];
+    int repeats = argc == 6 ? atoi(argv[5]) : 1;
+    if (repeats < 1 || repeats > MAX_REPEATS) bench_fail("1 to 64 repeats");
+    Library library = {NULL, NULL, NULL, NULL, NULL};
+    nest_source *source;
+    check(nest_source_new_path(argv[2], &source));
+    double begin = bench_now();
+    check(nest_model_open(source, NULL, NULL, &library.model));
+    printf("{\"open_s\":%.9f,", bench_now() - begin);
+    nest_source_free(source);
+    if (argc >= 5) start(&library, argv[3], atoi(argv[4]));
+    if (!strcmp(mode, "rate") && argc == 6) rate(&library, repeats);
+    else if (!strcmp(mode, "cost") && argc == 6) cost(&library, repeats);
+    else if (!strcmp(mode, "peak") && argc == 5) peak(&library);
+    else if (strcmp(mode, "open") || argc != 3) bench_fail("unknown mode or wrong number of arguments");
+    nest_tokens_free(library.prompt);
+    nest_options_free(library.greedy);
+    nest_options_free(library.sampled);
+    nest_session_free(library.session);
+    nest_model_free(library.model);
+    printf("\"done\":true}\n");
+    return 0;
+}

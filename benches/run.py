@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+"""Measures the library against the engine itself and its peers; benches/README.md says how to read it.
+
+    benches/run.py [rate] [cost] [reuse] [open] [peers] [--rounds 7] [--threads 2]
+
+Without a section: all of them. Every number is of this machine, now: leave it alone meanwhile. Prints Markdown, and
+keeps each section's text and every raw number in target/bench.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+OUT = ROOT / "target" / "bench"
+PEERS = ROOT / "target" / "peers"
+TEXT = ROOT / "benches" / "text.txt"
+CACHE = pathlib.Path(
+    os.environ.get("NESTLING_CACHE")
+    or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "nestling"
+)
+MODELS = {"SmolLM2-135M Q4_1": "SmolLM2-135M-Instruct.Q4_1.gguf", "Gemma-3-270M Q4_K_M": "gemma-3-270m-Q4_K_M.gguf"}
+# As in benches/c/bench.h.
+N_PROMPT, N_DECODE = 512, 128
+median = statistics.median
+
+
+# ---- building ----
+
+
+def shell(*command, **options):
+    return subprocess.run([str(c) for c in command], check=True, cwd=ROOT, **options)
+
+
+def engine_folder():
+    """Builds the library; returns where cargo built the engine that it contains."""
+    built = shell(
+        "cargo", "build", "--release", "--lib", "--message-format=json", "--quiet", stdout=subprocess.PIPE, text=True
+    )
+    for line in built.stdout.splitlines():
+        message = json.loads(line)
+        if message["reason"] == "build-script-executed" and "llama-cpp-sys-2" in message["package_id"]:
+            return pathlib.Path(message["out_dir"])
+    sys.exit("cargo did not say where the engine is")
+
+
+def build():
+    engine = engine_folder()
+    OUT.mkdir(parents=True, exist_ok=True)
+    c, cxx = ["cc", "-std=c11", "-O2", "-D_GNU_SOURCE"], ["c++", "-std=c++17", "-O2"]
+    system = ["-lstdc++", "-lpthread", "-ldl", "-lm"]
+    # The program asks for the library by its SONAME.
+    soname = OUT / "libnestling.so.0"
+    soname.unlink(missing_ok=True)
+    soname.symlink_to(ROOT / "target/release/libnestling.so")
+    shell(*c, "benches/c/nestling.c", "-Iinclude", "-o", OUT / "nestling", soname, "-Wl,-rpath,$ORIGIN")
+    wraps = "-Wl,--wrap=llama_decode,--wrap=llama_get_logits_ith"
+    shell(
+        *c, "-DCOST", "benches/c/nestling.c", "-Iinclude", f"-I{engine}/include", wraps, "-o", OUT / "cost",
+        "target/release/libnestling.a", *system,
+    )  # fmt: skip
+    libraries = ["-lllama", "-lggml", "-lggml-cpu", "-lggml-base"]
+    shell(
+        *cxx, "benches/c/engine.cpp", f"-I{engine}/include", "-o", OUT / "engine", f"-L{engine}/lib",
+        *libraries, *system,
+    )  # fmt: skip
+
+
+def build_native():
+    """The peers, and the same bare loop over upstream's own native build."""
+    shell("benches/peers/setup.sh")
+    source, folder = PEERS / "llama.cpp/source", PEERS / "llama.cpp/bin"
+    shell(
+        "c++", "-std=c++17", "-O2", "benches/c/engine.cpp", f"-I{source}/include", f"-I{source}/ggml/include", "-o",
+        OUT / "native", f"-L{folder}", "-lllama", "-lggml", "-lggml-cpu", "-lggml-base", f"-Wl,-rpath,{folder}",
+    )  # fmt: skip
+    return folder
+
+
+# ---- running ----
+
+RAW = []
+
+
+def run(*command, environment=None):
+    """The JSON of a program's last line."""
+    begun = subprocess.run(
+        [str(c) for c in command], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
+    )
+    if begun.returncode != 0:
+        sys.exit(f"{command[0]} failed with status {begun.returncode}")
+    result = json.loads(begun.stdout.splitlines()[-1])
+    RAW.append({"command": [str(c) for c in command], "result": result})
+    return result
+
+
+def interleaved(rounds, programs):
+    """Runs the programs in turns, in an order that is reversed every round; returns each one's results."""
+    results = {name: [] for name in programs}
+    for i in range(rounds):
+        for name in list(programs)[:: 1 if i % 2 == 0 else -1]:
+            results[name].append(programs[name]())
+    return results
+
+
+def spread(values, digits):
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+# ---- sections ----
+
+
+def rate(o):
+    """Through the C interface against a bare loop over the same engine."""
+    rows = []
+    for name, file in MODELS.items():
+        arguments = ["rate", CACHE / file, TEXT, o.threads, 3]
+        both = interleaved(
+            o.rounds,
+            {"ours": lambda: run(OUT / "nestling", *arguments), "bare": lambda: run(OUT / "engine", *arguments)},
+        )
+        for key in ("input", "output"):
+            if len({r[key] for r in both["ours"] + both["bare"]}) != 1:
+                sys.exit(f"{name}: the programs did not do the same work: their {key} differs")
+        for label, ours, bare, n in (
+            (f"prompt, {N_PROMPT} tokens", "prompt_s", "prompt_s", N_PROMPT),
+            (f"decode, {N_DECODE} tokens, greedy", "decode_s", "decode_s", N_DECODE),
+            (f"decode, {N_DECODE} tokens, default sampling", "sampled_s", "decode_s", N_DECODE),
+        ):
+            mine, theirs = [median(r[ours]) for r in both["ours"]], [median(r[bare]) for r in both["bare"]]
+            ratios = [b / a for a, b in zip(mine, theirs)]
+            rows.append(
+                [name, label, f"{n / median(mine):.1f}", f"{n / median(theirs):.1f}", spread(ratios, 3)]
+            )
+    return table(["model", "", "Nestling, tokens/s", "bare loop, tokens/s", "ratio: median (min to max)"], rows)
+
+
+def cost(o):
+    """The part of a token's time that is not spent inside the engine."""
+    rows = []
+    for name, file in MODELS.items():
+        results = [run(OUT / "cost", "cost", CACHE / file, TEXT, o.threads, 3) for _ in range(o.rounds)]
+        for label in ("greedy", "sampled"):
+            own, share = [], []
+            for r in results:
+                for whole, engine in zip(r[f"{label}_s"], r[f"{label}_engine_s"]):
+                    own.append((whole - engine) / N_DECODE * 1e6)
+                    share.append((whole - engine) / engine * 100)
+            text = "default sampling" if label == "sampled" else label
+            rows.append([name, text, spread(own, 1), spread(share, 2)])
+    return table(["model", "", "own time, µs a token", "of the engine's time, %"], rows)
+
+
+def reuse(o):
+    """Re-sending a conversation of 1,000 tokens with one more message."""
+    command = ["cargo", "bench", "--quiet", "--bench", "reuse", "--", str(o.threads), str(o.rounds)]
+    lines = shell(*command, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    rows = []
+    labels = {file: name for name, file in MODELS.items()}
+    for r in map(json.loads, lines):
+        RAW.append({"command": command, "result": r})
+        ratios = [b / a for a, b in zip(r["with_s"], r["without_s"])]
+        rows.append(
+            [
+                labels[r["model"]],
+                "all" if r["case"] == "100 %" else r["case"],
+                r["sent"],
+                f"{r['reused']} / {r['expected']}",
+                f"{median(r['with_s']) * 1e3:.0f}",
+                f"{median(r['without_s']) * 1e3:.0f}",
+                spread(ratios, 1),
+                f"{r['logits_apart']:.3g} of {r['logits_range']:.3g}",
+            ]
+        )
+    head = ["model", "unchanged", "tokens sent", "reused / expected", "ms with reuse", "ms without", "ratio", "logits apart"]
+    return table(head, rows)
+
+
+def gate(o):
+    """Opening a model against the engine's bare load, each in a new process, the file in the page cache."""
+    rounds = max(o.rounds, 5) * 3
+    shell("cargo", "bench", "--quiet", "--bench", "gate", stdout=subprocess.DEVNULL)
+    rows = []
+    for name, file in MODELS.items():
+        both = interleaved(
+            rounds,
+            {
+                "ours": lambda: run(OUT / "nestling", "open", CACHE / file)["open_s"],
+                "bare": lambda: run(OUT / "engine", "open", CACHE / file)["open_s"],
+            },
+        )
+        estimates = ROOT / "target/criterion/gate" / file / "new/estimates.json"
+        alone = json.loads(estimates.read_text())["median"]["point_estimate"] / 1e6
+        mine, theirs = median(both["ours"]) * 1e3, median(both["bare"]) * 1e3
+        ratios = [a / b for a, b in zip(both["ours"], both["bare"])]
+        rows.append(
+            [name, f"{alone:.2f}", f"{mine:.1f}", f"{theirs:.1f}", f"{mine / theirs:.3f}", spread(ratios, 3)]
+        )
+    head = ["model", "gate alone, ms", "Nestling, ms", "engine, ms", "ratio of medians", "ratios of pairs"]
+    return table(head, rows)
+
+
+def stripped(*files):
+    """The size of shared libraries without symbols, in MB."""
+    total = 0
+    for file in files:
+        copy = OUT / "stripped"
+        shell("strip", "-o", copy, file)
+        total += copy.stat().st_size
+        copy.unlink()
+    return f"{total / 1e6:.1f}"
+
+
+def peers(o):
+    """64 tokens from one small model: speed, memory and size, ours beside others."""
+    folder = build_native()
+    model = CACHE / MODELS["SmolLM2-135M Q4_1"]
+    (wheel,) = PEERS.glob("venv/lib/python3*/site-packages/mistralrs/mistralrs*.so")
+    arguments = ["peak", model, TEXT, o.threads]
+    python = [PEERS / "venv/bin/python", ROOT / "benches/peers/mistral.py", model, TEXT]
+    threads = {"RAYON_NUM_THREADS": str(o.threads)}
+    programs = {
+        "Nestling": lambda: run(OUT / "nestling", *arguments),
+        "the same engine, bare loop": lambda: run(OUT / "engine", *arguments),
+        "llama.cpp, native build": lambda: run(OUT / "native", *arguments),
+        "mistral.rs, Python package": lambda: run(*python, environment=threads),
+    }
+    sizes = {
+        "Nestling": stripped(ROOT / "target/release/libnestling.so"),
+        "the same engine, bare loop": f"{stripped(OUT / 'engine')} (program)",
+        "llama.cpp, native build": stripped(*(folder / f"lib{n}.so" for n in ("llama", "ggml", "ggml-base", "ggml-cpu"))),
+        "mistral.rs, Python package": stripped(wheel),
+    }
+    rows = []
+    for name, results in interleaved(o.rounds, programs).items():
+        peak = [r["VmHWM"] / 1024 for r in results]
+        private = [r["RssAnon"] / 1024 for r in results]
+        rows.append(
+            [
+                name,
+                spread([r["rate"] for r in results], 1),
+                f"{median([r['open_s'] for r in results]) * 1e3:.0f}",
+                f"{median(peak):.0f}",
+                f"{median(private):.0f}",
+                sizes[name],
+            ]
+        )
+    head = ["", "tokens/s", "open, ms", "peak RSS, MiB", "of it private, MiB", "stripped library, MB"]
+    return table(head, rows)
+
+
+SECTIONS = {"rate": rate, "cost": cost, "reuse": reuse, "open": gate, "peers": peers}
+
+
+def machine():
+    info = pathlib.Path("/proc/cpuinfo").read_text() if pathlib.Path("/proc/cpuinfo").exists() else ""
+    field = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    field = {k.strip(): v.strip() for k, v in field.items()}
+    return f"{field.get('model name', platform.processor())}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    o = parser.parse_args()
+    unknown = set(o.sections) - set(SECTIONS)
+    if unknown:
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    build()
+    print(f"{machine()}; {o.threads} threads, {o.rounds} rounds", flush=True)
+    for name in o.sections or SECTIONS:
+        load, start = os.getloadavg()[0], time.monotonic()
+        section = SECTIONS[name]
+        text = f"{section.__doc__}\n\n{section(o)}\n"
+        text += f"\nLoad before: {load:.2f}; took {time.monotonic() - start:.0f} s.\n"
+        (OUT / f"{name}.md").write_text(text)
+        (OUT / f"{name}.json").write_text(json.dumps(RAW, indent=1))
+        RAW.clear()
+        print(f"\n## {name}\n\n{text}", flush=True)
+
+
+main()
