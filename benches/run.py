@@ -90,8 +90,9 @@ RAW = []
 
 def run(*command, environment=None):
     """The JSON of a program's last line."""
+    surroundings = {**os.environ, **(environment or {})}
     begun = subprocess.run(
-        [str(c) for c in command], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
+        [str(c) for c in command], cwd=ROOT, stdout=subprocess.PIPE, text=True, env=surroundings
     )
     if begun.returncode != 0:
         sys.exit(f"{command[0]} failed with status {begun.returncode}")
@@ -180,10 +181,13 @@ def reuse(o):
                 f"{median(r['with_s']) * 1e3:.0f}",
                 f"{median(r['without_s']) * 1e3:.0f}",
                 spread(ratios, 1),
-                f"{r['logits_apart']:.3g} of {r['logits_range']:.3g}",
+                f"{r['logits_apart']:.2g} of {r['logits_range']:.2g}",
+                f"{r['same_split_apart']:.2g}",
+                "yes" if r["same_token"] else "no",
             ]
         )
-    head = ["model", "unchanged", "tokens sent", "reused / expected", "ms with reuse", "ms without", "ratio", "logits apart"]
+    head = ["model", "unchanged", "tokens sent", "reused / expected", "ms with reuse", "ms without", "ratio"]
+    head += ["logits apart", "in the same steps", "same token"]
     return table(head, rows)
 
 
@@ -205,9 +209,9 @@ def gate(o):
         mine, theirs = median(both["ours"]) * 1e3, median(both["bare"]) * 1e3
         ratios = [a / b for a, b in zip(both["ours"], both["bare"])]
         rows.append(
-            [name, f"{alone:.2f}", f"{mine:.1f}", f"{theirs:.1f}", f"{mine / theirs:.3f}", spread(ratios, 3)]
+            [name, f"{alone:.2f} ({alone / theirs * 100:.1f} %)", f"{mine:.1f}", f"{theirs:.1f}", f"{mine / theirs:.3f}", spread(ratios, 3)]
         )
-    head = ["model", "gate alone, ms", "Nestling, ms", "engine, ms", "ratio of medians", "ratios of pairs"]
+    head = ["model", "gate alone, ms (of the engine's load)", "Nestling, ms", "engine, ms", "ratio of medians", "ratios of pairs"]
     return table(head, rows)
 
 
@@ -236,10 +240,11 @@ def peers(o):
         "llama.cpp, native build": lambda: run(OUT / "native", *arguments),
         "mistral.rs, Python package": lambda: run(*python, environment=threads),
     }
+    names = ("llama", "ggml", "ggml-base", "ggml-cpu")
     sizes = {
         "Nestling": stripped(ROOT / "target/release/libnestling.so"),
         "the same engine, bare loop": f"{stripped(OUT / 'engine')} (program)",
-        "llama.cpp, native build": stripped(*(folder / f"lib{n}.so" for n in ("llama", "ggml", "ggml-base", "ggml-cpu"))),
+        "llama.cpp, native build": stripped(*(folder / f"lib{n}.so" for n in names)),
         "mistral.rs, Python package": stripped(wheel),
     }
     rows = []
@@ -267,7 +272,8 @@ def machine():
     info = pathlib.Path("/proc/cpuinfo").read_text() if pathlib.Path("/proc/cpuinfo").exists() else ""
     field = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
     field = {k.strip(): v.strip() for k, v in field.items()}
-    return f"{field.get('model name', platform.processor())}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
+    model = field.get("model name", platform.processor())
+    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"
 
 
 def main():

@@ -49,7 +49,9 @@ static void start(Library *library, const char *text_path, int threads) {
 /* An answer to the first `n` tokens of the text; `times` holds the first call, which evaluates them, and the rest. */
 static uint64_t answer(Library *library, const nest_options *options, int n, int more, uint64_t hash, double times[2]) {
     nest_generation *generation;
-    nest_piece piece = {sizeof piece};
+    nest_piece piece;
+    memset(&piece, 0, sizeof piece);
+    piece.struct_size = sizeof piece;
     int32_t has_piece = 0;
     check(nest_session_reset(library->session));
     double begin = bench_now();
@@ -103,7 +105,7 @@ static void peak(Library *library) {
 static void cost(Library *library, int repeats) {
     const char *names[2][2] = {{"greedy_s", "greedy_engine_s"}, {"sampled_s", "sampled_engine_s"}};
     for (int kind = 0; kind < 2; kind++) {
-        double whole[MAX_REPEATS], engine[MAX_REPEATS], times[2];
+        double whole[MAX_REPEATS] = {0}, engine[MAX_REPEATS] = {0}, times[2];
         for (int i = -1; i < repeats; i++) {
             answer(library, kind == 0 ? library->greedy : library->sampled, N_SHORT, N_DECODE, 0, times);
             if (i < 0) continue;
