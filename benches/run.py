@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the library against the engine itself and its peers; benches/README.md says how to read it.
 
-    benches/run.py [rate] [cost] [reuse] [open] [peers] [--rounds 7] [--threads 2]
+    benches/run.py [rate] [cost] [reuse] [open] [peers] [--rounds 7] [--threads 2] [--repeats 3]
 
 Without a section: all of them. Every number is of this machine, now: leave it alone meanwhile. Prints Markdown, and
 keeps each section's text and every raw number in target/bench.
@@ -126,7 +126,7 @@ def rate(o):
     """Through the C interface against a bare loop over the same engine."""
     rows = []
     for name, file in MODELS.items():
-        arguments = ["rate", CACHE / file, TEXT, o.threads, 3]
+        arguments = ["rate", CACHE / file, TEXT, o.threads, o.repeats]
         both = interleaved(
             o.rounds,
             {"ours": lambda: run(OUT / "nestling", *arguments), "bare": lambda: run(OUT / "engine", *arguments)},
@@ -151,7 +151,7 @@ def cost(o):
     """The part of a token's time that is not spent inside the engine."""
     rows = []
     for name, file in MODELS.items():
-        results = [run(OUT / "cost", "cost", CACHE / file, TEXT, o.threads, 3) for _ in range(o.rounds)]
+        results = [run(OUT / "cost", "cost", CACHE / file, TEXT, o.threads, o.repeats) for _ in range(o.rounds)]
         for label in ("greedy", "sampled"):
             own, share = [], []
             for r in results:
@@ -194,7 +194,7 @@ def reuse(o):
 def gate(o):
     """Opening a model against the engine's bare load, each in a new process, the file in the page cache."""
     rounds = max(o.rounds, 5) * 3
-    shell("cargo", "bench", "--quiet", "--bench", "gate", stdout=subprocess.DEVNULL)
+    shell("cargo", "bench", "--quiet", "--bench", "gate", "--", "--quiet", stdout=subprocess.DEVNULL)
     rows = []
     for name, file in MODELS.items():
         both = interleaved(
@@ -208,9 +208,8 @@ def gate(o):
         alone = json.loads(estimates.read_text())["median"]["point_estimate"] / 1e6
         mine, theirs = median(both["ours"]) * 1e3, median(both["bare"]) * 1e3
         ratios = [a / b for a, b in zip(both["ours"], both["bare"])]
-        rows.append(
-            [name, f"{alone:.2f} ({alone / theirs * 100:.1f} %)", f"{mine:.1f}", f"{theirs:.1f}", f"{mine / theirs:.3f}", spread(ratios, 3)]
-        )
+        checks = f"{alone:.2f} ({alone / theirs * 100:.1f} %)"
+        rows.append([name, checks, f"{mine:.1f}", f"{theirs:.1f}", f"{mine / theirs:.3f}", spread(ratios, 3)])
     head = ["model", "gate alone, ms (of the engine's load)", "Nestling, ms", "engine, ms", "ratio of medians", "ratios of pairs"]
     return table(head, rows)
 
@@ -281,6 +280,7 @@ def main():
     parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3, help="of one measurement in one process (rate, cost)")
     o = parser.parse_args()
     unknown = set(o.sections) - set(SECTIONS)
     if unknown:
