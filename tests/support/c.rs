@@ -7,22 +7,20 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The folder of the running profile, with libnestling.so in it.
-pub fn profile() -> PathBuf {
+/// The shared library that was built with the running test.
+pub fn library() -> PathBuf {
     let program = std::env::current_exe().unwrap();
-    let folder = program.ancestors().nth(2).unwrap().to_owned();
-    let library = folder.join("libnestling.so");
+    let library = program.with_file_name("libnestling.so");
     assert!(library.is_file(), "{} is missing: cargo build", library.display());
-    folder
+    library
 }
 
 /// Compiles `source` with the header in `include`, linked to the library, and returns the program.
 pub fn compile(source: &str, include: &str, directory: &Path) -> PathBuf {
-    let profile = profile();
     // The library's own name, under which a linked program looks for it.
     let soname = directory.join("libnestling.so.0");
     if !soname.exists() {
-        std::os::unix::fs::symlink(profile.join("libnestling.so"), &soname).unwrap();
+        std::os::unix::fs::symlink(library(), &soname).unwrap();
     }
     let program = directory.join(Path::new(source).file_stem().unwrap());
     let mut command = Command::new("cc");
