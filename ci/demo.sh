@@ -8,7 +8,7 @@ use_rust || die "no cargo $MSRV or newer: run ci/setup.sh"
 use_ccache
 
 model=$CACHE/SmolLM2-135M-Instruct.Q4_1.gguf
-question="What is a nestling? Answer in two sentences."
+question="What is the capital of France, and what is it famous for?"
 [ -f "$model" ] || die "$model is missing: run ci/fetch.py demo"
 
 step() { printf '\n== %s\n' "$*"; }
