@@ -1,5 +1,7 @@
 //! The program as a user meets it: what it prints, where, and with which exit status.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
 #[path = "cli/child.rs"]
 mod child;
 mod support;

@@ -4,20 +4,24 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use nestling::{Code, Error};
-use rustyline::DefaultEditor;
+use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::DefaultHistory;
+use rustyline::validate::{ValidationContext, ValidationResult, Validator};
+use rustyline::{Editor, Helper};
 
 use crate::failure::{Failure, Outcome};
 
 /// Begins and ends a block of lines.
 const FENCE: &str = "\"\"\"";
 const PROMPT: &str = "> ";
-const MORE: &str = ". ";
 
 /// Where turns come from: a terminal with line editing, or a pipe or file.
 pub struct Input {
     /// `None` where lines come from a pipe or file.
-    editor: Option<Box<DefaultEditor>>,
+    editor: Option<Box<Editor<Blocks, DefaultHistory>>>,
     history: Option<PathBuf>,
 }
 
@@ -29,23 +33,19 @@ pub enum Turn {
     End,
 }
 
-enum Line {
-    Text(String),
-    Interrupted,
-    End,
-}
-
 impl Input {
     pub fn open(history: Option<PathBuf>) -> Outcome<Self> {
         if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
             return Ok(Self { editor: None, history: None });
         }
-        let mut editor = DefaultEditor::new().map_err(terminal)?;
-        match history.as_deref().map(|path| (path, editor.load_history(path))) {
-            Some((path, Err(error))) if !is_missing(&error) => {
-                return Err(of_history(path, &error));
+        let mut editor = Editor::new().map_err(terminal)?;
+        editor.set_helper(Some(Blocks));
+        if let Some(path) = &history {
+            match editor.load_history(path) {
+                Err(error) if !is_missing(&error) => return Err(of_history(path, &error)),
+                // The first time, there is none.
+                _ => {}
             }
-            _ => {}
         }
         Ok(Self { editor: Some(Box::new(editor)), history })
     }
@@ -57,25 +57,17 @@ impl Input {
     /// The next turn: a line; lines that end in a backslash together with the next; or a block between two
     /// fences.
     pub fn next_turn(&mut self) -> Outcome<Turn> {
-        let first = match self.line(PROMPT)? {
-            Line::Text(line) => line,
-            Line::Interrupted => return Ok(Turn::Dropped),
-            Line::End => return Ok(Turn::End),
-        };
-        let mut block = Block::begin(&first);
-        while !block.done {
-            match self.line(MORE)? {
-                Line::Text(line) => block.add(&line),
-                Line::Interrupted => return Ok(Turn::Dropped),
-                // The end of the input ends the block too.
-                Line::End => break,
+        let Some(editor) = &mut self.editor else { return piped_turn() };
+        match editor.readline(PROMPT) {
+            Ok(typed) => {
+                // As it was typed, so that it can be called back and sent again.
+                editor.add_history_entry(typed.as_str()).map_err(terminal)?;
+                Ok(Turn::Text(Block::whole(&typed).text))
             }
+            Err(ReadlineError::Interrupted) => Ok(Turn::Dropped),
+            Err(ReadlineError::Eof) => Ok(Turn::End),
+            Err(error) => Err(terminal(error)),
         }
-        if let Some(editor) = &mut self.editor {
-            // As it was typed, so that it can be called back and sent again.
-            editor.add_history_entry(block.typed.as_str()).map_err(terminal)?;
-        }
-        Ok(Turn::Text(block.text))
     }
 
     /// Writes the history where it was asked for.
@@ -89,38 +81,66 @@ impl Input {
         file.persist(path).map_err(|e| io(e.error))?;
         Ok(())
     }
+}
 
-    fn line(&mut self, prompt: &str) -> Outcome<Line> {
-        match &mut self.editor {
-            Some(editor) => match editor.readline(prompt) {
-                Ok(line) => Ok(Line::Text(line)),
-                Err(ReadlineError::Interrupted) => Ok(Line::Interrupted),
-                Err(ReadlineError::Eof) => Ok(Line::End),
-                Err(error) => Err(terminal(error)),
-            },
-            None => {
-                let mut line = String::new();
-                if io::stdin().lock().read_line(&mut line)? == 0 {
-                    return Ok(Line::End);
-                }
-                Ok(Line::Text(line.trim_end_matches(['\n', '\r']).to_owned()))
-            }
+/// The next turn of a pipe or file; its end also ends a block.
+fn piped_turn() -> Outcome<Turn> {
+    let mut lines = io::stdin().lock().lines();
+    let Some(first) = lines.next().transpose()? else { return Ok(Turn::End) };
+    let mut block = Block::begin(&first);
+    while !block.done {
+        match lines.next().transpose()? {
+            Some(line) => block.add(&line),
+            None => break,
         }
     }
+    Ok(Turn::Text(block.text))
 }
+
+/// Tells the line editor when Enter ends a turn and when it only ends a line.
+struct Blocks;
+
+impl Validator for Blocks {
+    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        Ok(match Block::whole(context.input()).done {
+            true => ValidationResult::Valid(None),
+            false => ValidationResult::Incomplete,
+        })
+    }
+}
+
+impl Completer for Blocks {
+    type Candidate = String;
+}
+
+impl Hinter for Blocks {
+    type Hint = String;
+}
+
+impl Highlighter for Blocks {}
+
+impl Helper for Blocks {}
 
 /// Lines that become one turn.
 struct Block {
     text: String,
-    typed: String,
     fenced: bool,
     done: bool,
 }
 
 impl Block {
+    /// Lines that were typed or pasted at once. What follows a finished turn belongs to it too.
+    fn whole(typed: &str) -> Self {
+        let mut lines = typed.split('\n');
+        let mut block = Self::begin(lines.next().unwrap_or_default());
+        for line in lines {
+            if block.done { block.push(line) } else { block.add(line) }
+        }
+        block
+    }
+
     fn begin(line: &str) -> Self {
-        let mut block =
-            Self { text: String::new(), typed: line.to_owned(), fenced: false, done: true };
+        let mut block = Self { text: String::new(), fenced: false, done: true };
         match line.trim_start().strip_prefix(FENCE) {
             Some(rest) => {
                 block.fenced = true;
@@ -136,8 +156,6 @@ impl Block {
     }
 
     fn add(&mut self, line: &str) {
-        self.typed.push('\n');
-        self.typed.push_str(line);
         if self.fenced { self.fence_line(line) } else { self.plain_line(line) }
     }
 
@@ -193,8 +211,14 @@ mod tests {
             assert!(!block.done, "{lines:?} is done before {line:?}");
             block.add(line);
         }
-        assert_eq!(block.typed, lines.join("\n"));
+        let whole = Block::whole(&lines.join("\n"));
+        assert_eq!((&whole.text, whole.done), (&block.text, block.done), "{lines:?}");
         (block.text, block.done)
+    }
+
+    #[test]
+    fn a_paste_is_one_turn() {
+        assert_eq!(Block::whole("one\ntwo").text, "one\ntwo");
     }
 
     #[test]

@@ -75,6 +75,9 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             ErrorKind::BrokenPipe => Failure::ClosedPipe,
+            ErrorKind::InvalidData => {
+                Failure::new(Code::InvalidUtf8, "standard input is not UTF-8; convert it first")
+            }
             _ => Failure::Error(Error::io(&error, "standard input or output")),
         }
     }
