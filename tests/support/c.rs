@@ -32,6 +32,9 @@ pub fn compile(source: &str, include: &str, directory: &Path) -> PathBuf {
         "-Wextra",
         "-Werror",
     ]);
+    // What ci/sanitize.sh built the library with, its programs need too.
+    let flags = std::env::var("NESTLING_C_FLAGS").unwrap_or_default();
+    command.args(flags.split_whitespace());
     command.arg(source).arg(format!("-I{include}")).arg("-o").arg(&program).arg(&soname);
     command.arg(format!("-Wl,-rpath,{}", directory.display())).args(["-lpthread", "-lm", "-ldl"]);
     let output = command.output().expect("cc runs");
