@@ -178,8 +178,8 @@ fn edit(
         let text = message.text();
         let share = (position - start) as f64 / (end - start).max(1) as f64;
         let near = (text.len() as f64 * share) as usize;
-        let space = text.char_indices().filter(|&(i, c)| c == ' ' && i <= near).last();
-        let (before, after) = text.split_at(space.map_or(0, |(i, _)| i));
+        let space = text.get(..near).and_then(|front| front.rfind(' '));
+        let (before, after) = text.split_at(space.unwrap_or(0));
         *message = Message::new(message.role(), format!("{before} indeed{after}"));
     }
     Ok(())
