@@ -13,7 +13,7 @@
 #define OK(call) EXPECT(0, call)
 #define CHECK(condition) check((condition) != 0, #condition, __LINE__)
 
-static void expect(int32_t code, nest_error *error, const char *call, int line) {
+static inline void expect(int32_t code, nest_error *error, const char *call, int line) {
     int32_t got = nest_error_code(error);
     if (got != code) {
         fprintf(stderr, "line %d: %s\n  gave %d (%s), not %d\n", line, call, (int)got, nest_error_message(error), (int)code);
@@ -26,7 +26,7 @@ static void expect(int32_t code, nest_error *error, const char *call, int line) 
     nest_error_free(error);
 }
 
-static void check(int holds, const char *condition, int line) {
+static inline void check(int holds, const char *condition, int line) {
     if (!holds) {
         fprintf(stderr, "line %d: %s does not hold\n", line, condition);
         exit(1);

@@ -15,7 +15,17 @@ pub fn library() -> PathBuf {
     library
 }
 
-/// Compiles `source` with the header in `include`, linked to the library, and returns the program.
+/// Where the engine was built and installed: `lib`, `include`.
+pub fn engine() -> PathBuf {
+    let builds = library().ancestors().nth(2).unwrap().join("build");
+    let found = std::fs::read_dir(&builds).unwrap().filter_map(|entry| {
+        let out = entry.unwrap().path().join("out");
+        out.join("include/llama.h").is_file().then_some(out)
+    });
+    found.max().unwrap_or_else(|| panic!("no build of the engine in {}", builds.display()))
+}
+
+/// Compiles `source` with the headers in `include` ("A -IB" for two folders), linked to the library, and returns the program.
 pub fn compile(source: &str, include: &str, directory: &Path) -> PathBuf {
     // The library's own name, under which a linked program looks for it.
     let soname = directory.join("libnestling.so.0");
@@ -35,7 +45,13 @@ pub fn compile(source: &str, include: &str, directory: &Path) -> PathBuf {
     // What ci/sanitize.sh built the library with, its programs need too.
     let flags = std::env::var("NESTLING_C_FLAGS").unwrap_or_default();
     command.args(flags.split_whitespace());
-    command.arg(source).arg(format!("-I{include}")).arg("-o").arg(&program).arg(&soname);
+    command
+        .arg(source)
+        .args(include.split(" -I").map(|folder| format!("-I{folder}")))
+        .arg("-o")
+        .arg(&program);
+    // Only what a program calls is loaded with it.
+    command.arg("-Wl,--as-needed").arg(&soname);
     command.arg(format!("-Wl,-rpath,{}", directory.display())).args(["-lpthread", "-lm", "-ldl"]);
     let output = command.output().expect("cc runs");
     assert!(output.status.success(), "{source}:\n{}", text(&output));

@@ -1,0 +1,1338 @@
+/*
+ * Nestling: a language model inside an app. Conventions of this header:
+ *
+ * Objects. Every object is an opaque handle. A function whose name ends in `_new`, `_open`, `_load`, `_fork` or
+ * `_take_...`, or that gives a handle through its last parameter, gives it to the caller, who frees it with the
+ * object's `_free`. `_free(NULL)` does nothing. Handles may be freed in any order: what one still needs of another
+ * stays alive. Freeing a handle while another thread is in a call with it cancels that call, which then returns and
+ * releases. A handle must not be used after its `_free` returned. There is no global set-up and no shutdown.
+ *
+ * Errors. A function that can fail returns `nest_error *`: NULL is success; anything else is owned by the caller,
+ * who reads `nest_error_code` (a `NEST_ERROR_...` number, never reused) and `nest_error_message` (what was wrong,
+ * where, and what to do) and calls `nest_error_free`. On error every handle given out is NULL. The end of an answer
+ * is not an error. When there is no memory even for an error, a static one is returned, whose free does nothing. A
+ * mistake inside the library never ends the process: it is the error `NEST_ERROR_PANIC`, and the exclusive handles
+ * of that call then give `NEST_ERROR_POISONED` until they are freed. Each of the few functions that cannot return an
+ * error says what it returns instead.
+ *
+ * Threads. No handle is tied to a thread. `const T *` may be used by many threads at once. `T *` is exclusive: a
+ * call that finds it in use by another thread returns `NEST_ERROR_BUSY` at once. Nothing is called back.
+ *
+ * Text. Text is UTF-8. A `const char *` alone ends with NUL; with an `int64_t` length it may hold NUL, and a length
+ * of -1 says that it ends with NUL. Text given out is whole characters, with a NUL after its last byte. Text lent by
+ * a `const` handle lives as long as the handle; text lent by an exclusive one lives until the next call with it.
+ *
+ * Structs. A struct to be filled begins with `struct_size`: set it to `sizeof` of the struct before each call. What
+ * both sides know is written, and `struct_size` becomes the number of bytes written. Structs only ever grow.
+ *
+ * Numbers. A flag is an `int32_t`, 0 or 1; a choice is an `int32_t` constant; others are refused. Parameters named
+ * `options` and `cancel` may be NULL: the defaults, and never cancelled. No other parameter may be, where not said.
+ *
+ * Cancelling. A `nest_cancel` stops what it was given to, from any thread, within one micro-batch of tokens
+ * (`n_ubatch`). A cancelled session stays usable.
+ */
+
+#ifndef NESTLING_H
+#define NESTLING_H
+
+#include <stdint.h>
+
+/* The version of this header. */
+#define NEST_VERSION "0.1.0"
+#define NEST_VERSION_MAJOR 0
+#define NEST_VERSION_MINOR 1
+#define NEST_VERSION_PATCH 0
+
+/* Define NEST_STATIC when linking the static library on Windows. */
+#if defined(_WIN32) && !defined(NEST_STATIC)
+#define NEST_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define NEST_API __attribute__((visibility("default")))
+#else
+#define NEST_API
+#endif
+
+/* An error that nobody looks at is an error that is never freed. */
+#if defined(__GNUC__)
+#define NEST_NODISCARD __attribute__((warn_unused_result))
+#elif defined(_MSC_VER)
+#define NEST_NODISCARD _Check_return_
+#else
+#define NEST_NODISCARD
+#endif
+
+/* Functions that a later version replaces. */
+#if defined(__GNUC__)
+#define NEST_DEPRECATED(text) __attribute__((deprecated(text)))
+#elif defined(_MSC_VER)
+#define NEST_DEPRECATED(text) __declspec(deprecated(text))
+#else
+#define NEST_DEPRECATED(text)
+#endif
+
+/* What may be NULL; Swift imports the rest as values that are there. */
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wnullability-extension"
+#define NEST_NULLABLE _Nullable
+#define NEST_NONNULL _Nonnull
+#else
+#define NEST_NULLABLE
+#define NEST_NONNULL
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+
+/* ---- Errors: a stable code, and a message that says what was wrong, where, and what to do. ---- */
+
+/** An argument is out of range or makes no sense here. */
+#define NEST_ERROR_INVALID_ARGUMENT 1
+/** A required pointer is NULL. */
+#define NEST_ERROR_NULL_POINTER 2
+/** Text is not valid UTF-8. */
+#define NEST_ERROR_INVALID_UTF8 3
+/** No option has that name. */
+#define NEST_ERROR_UNKNOWN_OPTION 4
+/** An option's value has the wrong type or is out of range. */
+#define NEST_ERROR_INVALID_OPTION 5
+/** The handle is in use by another thread. */
+#define NEST_ERROR_BUSY 6
+/** An earlier internal failure left this handle unusable: free it. */
+#define NEST_ERROR_POISONED 7
+/** A bug in the library was caught at its border. */
+#define NEST_ERROR_PANIC 8
+/** The operation was cancelled by its token. */
+#define NEST_ERROR_CANCELLED 9
+/** Memory could not be allocated. */
+#define NEST_ERROR_OUT_OF_MEMORY 10
+/** The model, build or platform cannot do that. */
+#define NEST_ERROR_UNSUPPORTED 11
+/** The object is not in a state that allows the call (for example: a job's result taken twice). */
+#define NEST_ERROR_WRONG_STATE 12
+/** Something that cannot happen did: please report it. */
+#define NEST_ERROR_INTERNAL 13
+/** An out-struct's `struct_size` is smaller than the first version of that struct. */
+#define NEST_ERROR_STRUCT_SIZE 14
+/** The file or directory does not exist. */
+#define NEST_ERROR_NOT_FOUND 100
+/** The operating system denied access. */
+#define NEST_ERROR_PERMISSION_DENIED 101
+/** Reading or writing failed. */
+#define NEST_ERROR_IO 102
+/** The path is a directory, a device, or another thing that cannot be used as a file. */
+#define NEST_ERROR_NOT_A_FILE 103
+/** The file is shorter than its own structures say. */
+#define NEST_ERROR_GGUF_TRUNCATED 200
+/** The file does not begin with `GGUF`. */
+#define NEST_ERROR_GGUF_MAGIC 201
+/** The GGUF version is not 2 or 3, or the file has the other byte order. */
+#define NEST_ERROR_GGUF_VERSION 202
+/** The number of metadata entries cannot be true for a file of this size. */
+#define NEST_ERROR_GGUF_KV_COUNT 203
+/** The number of tensors cannot be true for a file of this size. */
+#define NEST_ERROR_GGUF_TENSOR_COUNT 204
+/** A metadata key is empty or too long. */
+#define NEST_ERROR_GGUF_KEY 205
+/** A metadata key occurs twice. */
+#define NEST_ERROR_GGUF_DUPLICATE_KEY 206
+/** A metadata value has an unknown type. */
+#define NEST_ERROR_GGUF_VALUE_TYPE 207
+/** A string is longer than what is left of the file. */
+#define NEST_ERROR_GGUF_STRING_LENGTH 208
+/** A string that must be text is not valid UTF-8. */
+#define NEST_ERROR_GGUF_STRING_UTF8 209
+/** An array is longer than what is left of the file. */
+#define NEST_ERROR_GGUF_ARRAY_LENGTH 210
+/** An array holds arrays. */
+#define NEST_ERROR_GGUF_NESTED_ARRAY 211
+/** A boolean is neither 0 nor 1. */
+#define NEST_ERROR_GGUF_BOOL 212
+/** `general.alignment` is not a power of two, or out of range. */
+#define NEST_ERROR_GGUF_ALIGNMENT 213
+/** A tensor's name is empty or too long. */
+#define NEST_ERROR_GGUF_TENSOR_NAME 214
+/** A tensor's name occurs twice. */
+#define NEST_ERROR_GGUF_DUPLICATE_TENSOR 215
+/** A tensor has no or too many dimensions. */
+#define NEST_ERROR_GGUF_TENSOR_DIMS 216
+/** A tensor dimension is zero, or their product overflows. */
+#define NEST_ERROR_GGUF_TENSOR_SHAPE 217
+/** A tensor's type is unknown. */
+#define NEST_ERROR_GGUF_TENSOR_TYPE 218
+/** A tensor's row size is not a multiple of its type's block size. */
+#define NEST_ERROR_GGUF_TENSOR_BLOCK 219
+/** A tensor's offset is not aligned. */
+#define NEST_ERROR_GGUF_TENSOR_OFFSET 220
+/** A tensor's data lies outside the file. */
+#define NEST_ERROR_GGUF_TENSOR_BOUNDS 221
+/** Two tensors share bytes. */
+#define NEST_ERROR_GGUF_TENSOR_OVERLAP 222
+/** A metadata key has the wrong type. */
+#define NEST_ERROR_GGUF_KEY_TYPE 223
+/** A required metadata key is missing. */
+#define NEST_ERROR_GGUF_KEY_MISSING 224
+/** A hyper-parameter is out of range. */
+#define NEST_ERROR_GGUF_HYPER_PARAMETER 225
+/** Head counts do not divide as they must. */
+#define NEST_ERROR_GGUF_HEAD_COUNT 226
+/** The vocabulary's arrays have different lengths, or do not match the embedding's rows. */
+#define NEST_ERROR_GGUF_VOCAB_LENGTH 227
+/** A special token's id is outside the vocabulary. */
+#define NEST_ERROR_GGUF_SPECIAL_TOKEN 228
+/** A required tensor is missing. */
+#define NEST_ERROR_GGUF_TENSOR_MISSING 229
+/** A tensor's shape does not follow from the hyper-parameters. */
+#define NEST_ERROR_GGUF_TENSOR_MISMATCH 230
+/** The architecture is unknown to the engine. */
+#define NEST_ERROR_GGUF_ARCHITECTURE 231
+/** The files of a split model do not belong together. */
+#define NEST_ERROR_GGUF_SPLIT 232
+/** A part of a split model is missing. */
+#define NEST_ERROR_GGUF_SPLIT_MISSING 233
+/** The tokenizer is unknown or its data is inconsistent. */
+#define NEST_ERROR_GGUF_TOKENIZER 234
+/** The file is a GGUF file of another kind (an adapter, a projector, an importance matrix). */
+#define NEST_ERROR_GGUF_KIND 235
+/** A metadata array has the wrong element type. */
+#define NEST_ERROR_GGUF_ARRAY_TYPE 236
+/** A token's text is invalid for its vocabulary (empty, duplicate or not text). */
+#define NEST_ERROR_GGUF_TOKEN 237
+/** The engine needs tensors one after the other, and aligned. */
+#define NEST_ERROR_GGUF_TENSOR_LAYOUT 238
+/** A tensor's type cannot be used where the tensor is used. */
+#define NEST_ERROR_GGUF_TENSOR_ROLE 239
+/** A per-layer array does not have one element for each layer. */
+#define NEST_ERROR_GGUF_LAYER_ARRAY 240
+/** The counts of a mixture of experts do not fit together. */
+#define NEST_ERROR_GGUF_EXPERTS 241
+/** A merge of the tokenizer is not two pieces. */
+#define NEST_ERROR_GGUF_MERGE 242
+/** A token marked as a byte does not name one. */
+#define NEST_ERROR_GGUF_BYTE_TOKEN 243
+/** The engine refused the model. */
+#define NEST_ERROR_MODEL_LOAD 300
+/** The engine failed while computing. */
+#define NEST_ERROR_ENGINE 301
+/** No device has that name. */
+#define NEST_ERROR_DEVICE_NOT_FOUND 302
+/** The plan does not fit in the available memory. */
+#define NEST_ERROR_DOES_NOT_FIT 303
+/** A token id is outside the vocabulary. */
+#define NEST_ERROR_INVALID_TOKEN 400
+/** The model has no tokenizer. */
+#define NEST_ERROR_NO_TOKENIZER 401
+/** The model has no chat template and none was named. */
+#define NEST_ERROR_NO_TEMPLATE 402
+/** A chat template does not parse. */
+#define NEST_ERROR_TEMPLATE_SYNTAX 403
+/** A chat template failed while rendering, or refused the messages. */
+#define NEST_ERROR_TEMPLATE_RENDER 404
+/** No built-in template has that name. */
+#define NEST_ERROR_UNKNOWN_TEMPLATE 405
+/** Messages are malformed for the request. */
+#define NEST_ERROR_INVALID_MESSAGES 406
+/** The prompt is empty. */
+#define NEST_ERROR_EMPTY_PROMPT 500
+/** The prompt is longer than the context. */
+#define NEST_ERROR_PROMPT_TOO_LONG 501
+/** The context is full. */
+#define NEST_ERROR_CONTEXT_FULL 502
+/** The model's cache cannot be shifted. */
+#define NEST_ERROR_CANNOT_SHIFT 503
+/** The file is not a session state of a version that this build reads. */
+#define NEST_ERROR_STATE_FORMAT 600
+/** The state is damaged. */
+#define NEST_ERROR_STATE_DAMAGED 601
+/** The state belongs to another model, adapter set or cache layout. */
+#define NEST_ERROR_STATE_FOREIGN 602
+/** The adapter does not fit this model. */
+#define NEST_ERROR_ADAPTER_MISMATCH 700
+/** The adapter file is not a LoRA adapter that this build reads. */
+#define NEST_ERROR_ADAPTER_FORMAT 701
+/** A tensor of an adapter is not a part of any pair, or there is none. */
+#define NEST_ERROR_ADAPTER_TENSOR 702
+/** One half of an adapter's pair is missing. */
+#define NEST_ERROR_ADAPTER_PAIR 703
+/** A tensor of an adapter is not a matrix. */
+#define NEST_ERROR_ADAPTER_SHAPE 704
+/** The two matrices of a pair have different ranks. */
+#define NEST_ERROR_ADAPTER_RANK 705
+
+/** Why a call failed. */
+typedef struct nest_error nest_error;
+
+/** The error's code: one of `NEST_ERROR_...`; 0 for NULL. Any thread. */
+NEST_API int32_t nest_error_code(const nest_error *NEST_NONNULL error);
+
+/** The error's message, lent by the error; empty for NULL. Any thread. */
+NEST_API const char *NEST_NONNULL nest_error_message(const nest_error *NEST_NONNULL error);
+
+/** Frees an error. NULL is fine. */
+NEST_API void nest_error_free(nest_error *NEST_NULLABLE error);
+
+/* ---- Text that was computed for the caller. ---- */
+
+/** Owned text: UTF-8, with a NUL after its last byte. */
+typedef struct nest_string nest_string;
+
+/** The text, lent by the string: `nest_string_length` bytes and a NUL. Empty for NULL. Any thread. */
+NEST_API const char *NEST_NONNULL nest_string_data(const nest_string *NEST_NONNULL string);
+
+/** The number of bytes, without the NUL at the end; 0 for NULL. Any thread. */
+NEST_API uint64_t nest_string_length(const nest_string *NEST_NONNULL string);
+
+/** Frees a string. NULL is fine. */
+NEST_API void nest_string_free(nest_string *NEST_NULLABLE string);
+
+/* ---- Token ids that were computed for the caller. ---- */
+
+/** An owned list of token ids. */
+typedef struct nest_tokens nest_tokens;
+
+/** The ids, lent by the list: `nest_tokens_length` of them; NULL for NULL or an empty list. Any thread. */
+NEST_API const int32_t *NEST_NULLABLE nest_tokens_data(const nest_tokens *NEST_NONNULL tokens);
+
+/** The number of ids; 0 for NULL. Any thread. */
+NEST_API uint64_t nest_tokens_length(const nest_tokens *NEST_NONNULL tokens);
+
+/** Frees a list. NULL is fine. */
+NEST_API void nest_tokens_free(nest_tokens *NEST_NULLABLE tokens);
+
+/* ---- What this library is. ---- */
+
+/**
+ * The version of this ABI that the header describes. A program compiled against one works with every library of the
+ * same number.
+ */
+#define NEST_ABI_VERSION 0
+
+/** The library's NEST_ABI_VERSION: compare it with the header's. Any thread. */
+NEST_API uint32_t nest_abi_version(void);
+
+/** The library's version, for example "0.1.0"; static. Any thread. */
+NEST_API const char *NEST_NONNULL nest_version(void);
+
+/**
+ * What the library is, as a JSON object: version, engine, back ends, features, what the CPU has.
+ *
+ * Gives `json`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_build_info(
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/** The largest resident memory of this process so far, in bytes; 0 where the system does not say. Any thread. */
+NEST_API uint64_t nest_peak_memory(void);
+
+/* ---- The log: recent lines, read by polling. Nothing is printed; no line holds the text of a prompt or an answer. ---- */
+
+/** Details for the developers of the library. */
+#define NEST_LOG_DEBUG 0
+
+/** What happens. */
+#define NEST_LOG_INFO 1
+
+/** Something unexpected that was dealt with. */
+#define NEST_LOG_WARNING 2
+
+/** Something failed; the failing call returns an error too. */
+#define NEST_LOG_ERROR 3
+
+/** One line of the log. */
+typedef struct nest_log_line {
+  /** sizeof(nest_log_line), set by the caller. */
+  uint32_t struct_size;
+  /** One of NEST_LOG_.... */
+  int32_t level;
+  /** Counts lines since the start of the process, from 0: a gap shows that lines were dropped. */
+  uint64_t number;
+} nest_log_line;
+
+/**
+ * Takes the oldest unread line of the process. `text` stays NULL when there is none; `line` is then as it was.
+ *
+ * Fills `line`, gives `text`. Any thread. Errors: NULL_POINTER, STRUCT_SIZE.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_log_poll(
+    nest_log_line *NEST_NONNULL line,
+    nest_string *NEST_NULLABLE *NEST_NONNULL text);
+
+/* ---- Where a model or adapter comes from: a path, a part of an open file, or memory. ---- */
+
+/** The bytes of a file, wherever they are. */
+typedef struct nest_source nest_source;
+
+/**
+ * A file on disk. It is opened when the source is used, not here.
+ *
+ * Gives `source`. Any thread. Errors: NULL_POINTER, INVALID_UTF8.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_source_new_path(
+    const char *NEST_NONNULL path,
+    nest_source *NEST_NULLABLE *NEST_NONNULL source);
+
+/**
+ * A part of an open file: `length` bytes from `offset`, or the rest of the file if `length` is -1. The descriptor is
+ * duplicated: the caller may close it at once. Its position is neither used nor moved.
+ *
+ * Gives `source`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT, IO for a descriptor that is not open,
+ * UNSUPPORTED where there are no file descriptors.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_source_new_descriptor(
+    int32_t descriptor,
+    uint64_t offset,
+    int64_t length,
+    nest_source *NEST_NULLABLE *NEST_NONNULL source);
+
+/**
+ * A whole file in memory. The bytes are copied: the caller may free them at once.
+ *
+ * Gives `source`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT for an empty list, OUT_OF_MEMORY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_source_new_memory(
+    const uint8_t *NEST_NONNULL data,
+    uint64_t length,
+    nest_source *NEST_NULLABLE *NEST_NONNULL source);
+
+/** Frees a source. What was opened from it goes on. NULL is fine. */
+NEST_API void nest_source_free(nest_source *NEST_NULLABLE source);
+
+/* ---- A token that stops a long call from any thread. ---- */
+
+/** Stops everything it is given to, once triggered and for ever. */
+typedef struct nest_cancel nest_cancel;
+
+/**
+ * A token that is not triggered.
+ *
+ * Gives `cancel`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_cancel_new(
+    nest_cancel *NEST_NULLABLE *NEST_NONNULL cancel);
+
+/** Stops what the token was given to; again and NULL are fine. Any thread. */
+NEST_API void nest_cancel_trigger(const nest_cancel *NEST_NULLABLE cancel);
+
+/** Whether the token was triggered: 0 or 1; 0 for NULL. Any thread. */
+NEST_API int32_t nest_cancel_is_triggered(const nest_cancel *NEST_NULLABLE cancel);
+
+/** Frees a token; what it was given to goes on. NULL is fine. */
+NEST_API void nest_cancel_free(nest_cancel *NEST_NULLABLE cancel);
+
+/** An adapter, loaded for one model, which it keeps alive. */
+typedef struct nest_adapter nest_adapter;
+/** A loaded model. */
+typedef struct nest_model nest_model;
+/** Options of one kind. */
+typedef struct nest_options nest_options;
+/** Work that runs on its own thread. */
+typedef struct nest_job nest_job;
+
+/* ---- LoRA adapters: small weights that change what a model says. ---- */
+
+/**
+ * Checks and loads an adapter (GGUF LoRA) for a model. Attach it with nest_options_add_adapter.
+ *
+ * Gives `adapter`. Any thread. Errors: NULL_POINTER, ADAPTER_... and GGUF_... for a bad file, ADAPTER_MISMATCH for one
+ * of another model, UNSUPPORTED for a memory source, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_adapter_open(
+    const nest_model *NEST_NONNULL model,
+    const nest_source *NEST_NONNULL source,
+    nest_adapter *NEST_NULLABLE *NEST_NONNULL adapter);
+
+/**
+ * The SHA-256 of the adapter's file, as hexadecimal text.
+ *
+ * Gives `digest`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_adapter_digest(
+    const nest_adapter *NEST_NONNULL adapter,
+    nest_string *NEST_NULLABLE *NEST_NONNULL digest);
+
+/** Frees an adapter; sessions that use it go on. NULL is fine. */
+NEST_API void nest_adapter_free(nest_adapter *NEST_NULLABLE adapter);
+
+/* ---- Models: weights that any number of sessions share. ---- */
+
+/** A model in numbers. Sizes in bytes. */
+typedef struct nest_model_info {
+  /** sizeof(nest_model_info), set by the caller. */
+  uint32_t struct_size;
+  /** The training context length in tokens. */
+  uint32_t n_ctx_train;
+  /** The number of weights. */
+  uint64_t n_params;
+  /** Size of all tensors. */
+  uint64_t weight_bytes;
+  /** Size of all files. */
+  uint64_t file_bytes;
+  /** Layers. */
+  uint32_t n_layer;
+  /** The width of the residual stream. */
+  uint32_t n_embd;
+  /** Query heads of the first layer. */
+  uint32_t n_head;
+  /** Key and value heads of the first layer. */
+  uint32_t n_head_kv;
+  /** The number of tokens of the vocabulary. */
+  uint32_t n_vocab;
+  /** Sliding-window length in tokens; 0 if there is none. */
+  uint32_t n_swa;
+  /** Layers on a GPU; more than the model has means all of them. */
+  uint32_t n_gpu_layers;
+  /** The number of files. */
+  uint32_t n_files;
+} nest_model_info;
+
+/** What a session would take. Sizes in bytes. */
+typedef struct nest_plan {
+  /** sizeof(nest_plan), set by the caller. */
+  uint32_t struct_size;
+  /** The context length in tokens that the session would have. */
+  uint32_t n_ctx;
+  /** The model's weights, shared by its sessions. */
+  uint64_t weights;
+  /** The part of the weights that is mapped from the file and shared with other processes. */
+  uint64_t weights_mapped;
+  /** The KV cache, one per session. */
+  uint64_t kv_cache;
+  /** Buffers to compute with, one set per session. */
+  uint64_t compute;
+  /** All of it. */
+  uint64_t total;
+  /** What the host can give without swapping. */
+  uint64_t host_available;
+  /** What the host has. */
+  uint64_t host_total;
+  /** Whether it fits: 0 or 1. nest_model_plan_json says what to change if not. */
+  int32_t fits;
+  /** Always 0. */
+  uint32_t reserved;
+} nest_plan;
+
+/**
+ * Opens a model: checks every structure of the file, then maps or reads the weights. `options` of the kind "model".
+ *
+ * Gives `model`. Any thread. Errors: NULL_POINTER, GGUF_... for a bad file, MODEL_LOAD if the engine refuses it,
+ * DEVICE_NOT_FOUND, INVALID_OPTION, CANCELLED, BUSY for options that are being changed, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_open(
+    const nest_source *NEST_NONNULL source,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_model *NEST_NULLABLE *NEST_NONNULL model);
+
+/**
+ * As nest_model_open, on a worker thread: step the job, then take the model with nest_job_take_model.
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT, BUSY; all others are the job's.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_open_job(
+    const nest_source *NEST_NONNULL source,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
+
+/**
+ * What a model file says about itself, after all checks, without loading weights: a JSON object.
+ *
+ * Gives `json`. Any thread. Errors: NULL_POINTER, GGUF_... for a bad file, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_inspect(
+    const nest_source *NEST_NONNULL source,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/**
+ * The model in numbers.
+ *
+ * Fills `info`. Any thread. Errors: NULL_POINTER, STRUCT_SIZE.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_get_info(
+    const nest_model *NEST_NONNULL model,
+    nest_model_info *NEST_NONNULL info);
+
+/**
+ * What nest_model_inspect says, of an open model.
+ *
+ * Gives `json`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_info_json(
+    const nest_model *NEST_NONNULL model,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/**
+ * A metadata value as text: scalars as written, arrays as JSON, cut after 1,000 elements. `value` stays NULL if the
+ * model has no such key; that is no error.
+ *
+ * Gives `value`. Any thread. Errors: NULL_POINTER, INVALID_UTF8.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_metadata(
+    const nest_model *NEST_NONNULL model,
+    const char *NEST_NONNULL key,
+    nest_string *NEST_NULLABLE *NEST_NONNULL value);
+
+/** The number of metadata keys; 0 for NULL. Any thread. */
+NEST_API uint64_t nest_model_metadata_count(const nest_model *NEST_NONNULL model);
+
+/**
+ * A metadata key, in the file's order; the first is number 0.
+ *
+ * Gives `key`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_metadata_key(
+    const nest_model *NEST_NONNULL model,
+    uint64_t index,
+    nest_string *NEST_NULLABLE *NEST_NONNULL key);
+
+/**
+ * The memory that a session with these options would take, and whether it fits. Nothing is allocated for it, no
+ * weights are read. `options` of the kind "session".
+ *
+ * Fills `plan`. Any thread. Errors: NULL_POINTER, STRUCT_SIZE, INVALID_OPTION, UNSUPPORTED, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_plan(
+    const nest_model *NEST_NONNULL model,
+    const nest_options *NEST_NULLABLE options,
+    nest_plan *NEST_NONNULL plan);
+
+/**
+ * As nest_model_plan, as a JSON object with each device's share, and advice if it does not fit.
+ *
+ * Gives `json`. Any thread. Errors: as nest_model_plan.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_plan_json(
+    const nest_model *NEST_NONNULL model,
+    const nest_options *NEST_NULLABLE options,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/** Frees the buffers that closed sessions left for the next one. NULL is fine. Any thread. */
+NEST_API void nest_model_trim(const nest_model *NEST_NONNULL model);
+
+/** Frees a model; sessions, tokenizers and adapters made from it go on. NULL is fine. */
+NEST_API void nest_model_free(nest_model *NEST_NULLABLE model);
+
+/* ---- Options, set by name. A new option changes neither this header nor any binding: nest_options_reference lists them. ---- */
+
+/**
+ * The default options of a kind: "model", "session" or "generation" (which includes sampling).
+ *
+ * Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_new(
+    const char *NEST_NONNULL kind,
+    nest_options *NEST_NULLABLE *NEST_NONNULL options);
+
+/**
+ * Sets an option that takes an integer, or a number.
+ *
+ * Exclusive: `options`. Errors: NULL_POINTER, INVALID_UTF8, BUSY, UNKNOWN_OPTION lists the keys, INVALID_OPTION says
+ * what is accepted; the option then keeps its value.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_set_int(
+    nest_options *NEST_NULLABLE options,
+    const char *NEST_NONNULL key,
+    int64_t value);
+
+/**
+ * Sets an option that takes a number.
+ *
+ * Exclusive: `options`. Errors: as nest_options_set_int.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_set_float(
+    nest_options *NEST_NULLABLE options,
+    const char *NEST_NONNULL key,
+    double value);
+
+/**
+ * Sets an option that takes a flag: 0 or 1.
+ *
+ * Exclusive: `options`. Errors: as nest_options_set_int, and INVALID_ARGUMENT.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_set_bool(
+    nest_options *NEST_NULLABLE options,
+    const char *NEST_NONNULL key,
+    int32_t value);
+
+/**
+ * Sets any option from text: a word, a number, "auto", "true", ... `length` may be -1.
+ *
+ * Exclusive: `options`. Errors: as nest_options_set_int, and INVALID_ARGUMENT.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_set_string(
+    nest_options *NEST_NULLABLE options,
+    const char *NEST_NONNULL key,
+    const char *NEST_NONNULL value,
+    int64_t length);
+
+/**
+ * Adds one element to an option that is a list (`stop`, ...). `length` may be -1.
+ *
+ * Exclusive: `options`. Errors: as nest_options_set_int, and INVALID_ARGUMENT.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_add_string(
+    nest_options *NEST_NULLABLE options,
+    const char *NEST_NONNULL key,
+    const char *NEST_NONNULL value,
+    int64_t length);
+
+/**
+ * Sets an option that takes bytes, such as a key. No option of this version does.
+ *
+ * Exclusive: `options`. Errors: NULL_POINTER, INVALID_UTF8, BUSY, UNKNOWN_OPTION, INVALID_OPTION.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_set_bytes(
+    nest_options *NEST_NULLABLE options,
+    const char *NEST_NONNULL key,
+    const uint8_t *NEST_NONNULL data,
+    uint64_t length);
+
+/**
+ * Adds an adapter with its scale (usually 1) to options of the kind "session". The options keep it alive.
+ *
+ * Exclusive: `options`. Errors: NULL_POINTER, BUSY, INVALID_ARGUMENT for another kind or a scale that is not finite.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_add_adapter(
+    nest_options *NEST_NULLABLE options,
+    const nest_adapter *NEST_NONNULL adapter,
+    double scale);
+
+/**
+ * An option's value as text.
+ *
+ * Gives `value`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, BUSY, UNKNOWN_OPTION.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_get(
+    const nest_options *NEST_NULLABLE options,
+    const char *NEST_NONNULL key,
+    nest_string *NEST_NULLABLE *NEST_NONNULL value);
+
+/**
+ * Every option of every kind, as a JSON list of `{"kind", "options": [{"key", "takes", "default", "doc"}]}`.
+ *
+ * Gives `json`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_reference(
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/** Frees options; what was made with them goes on. NULL is fine. */
+NEST_API void nest_options_free(nest_options *NEST_NULLABLE options);
+
+/* ---- Long work on a worker thread: step until it is done, then take its result. ---- */
+
+/**
+ * Waits for progress or the end, at most `timeout_ms` milliseconds; -1 waits as long as it takes. `progress` becomes
+ * the part that is done, 0 to 1; `done` becomes 1 when the job has ended, well or not.
+ *
+ * Exclusive: `job`. Errors: NULL_POINTER, INVALID_ARGUMENT, BUSY. That the work failed is an error of taking its
+ * result.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_job_step(
+    nest_job *NEST_NONNULL job,
+    int32_t timeout_ms,
+    float *NEST_NONNULL progress,
+    int32_t *NEST_NONNULL done);
+
+/**
+ * Asks the job to stop; it then ends with the error CANCELLED. Again, too late and NULL are fine. Any thread, also
+ * while another one is in nest_job_step.
+ */
+NEST_API void nest_job_cancel(const nest_job *NEST_NONNULL job);
+
+/**
+ * The model that nest_model_open_job loaded; waits for the end when it has not been reached.
+ *
+ * Gives `model`. Exclusive: `job`. Errors: NULL_POINTER, BUSY, WRONG_STATE when it was taken before, and those of
+ * nest_model_open.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_job_take_model(
+    nest_job *NEST_NONNULL job,
+    nest_model *NEST_NULLABLE *NEST_NONNULL model);
+
+/** Cancels a job that has not ended, waits for its end, and frees it. NULL is fine. */
+NEST_API void nest_job_free(nest_job *NEST_NULLABLE job);
+
+/* ---- Text to tokens and back. ---- */
+
+/** Text. */
+#define NEST_TOKEN_NORMAL 1
+
+/** Stands for what the vocabulary does not have. */
+#define NEST_TOKEN_UNKNOWN 2
+
+/** Structure (BOS, end of turn, ...): not text. */
+#define NEST_TOKEN_CONTROL 3
+
+/** Added by the model's makers; read in any text. */
+#define NEST_TOKEN_USER_DEFINED 4
+
+/** Never used. */
+#define NEST_TOKEN_UNUSED 5
+
+/** One byte. */
+#define NEST_TOKEN_BYTE 6
+
+/** A model's tokenizer; keeps the model alive. */
+typedef struct nest_tokenizer nest_tokenizer;
+
+/** Facts about a vocabulary. A token that the model does not have is -1. */
+typedef struct nest_tokenizer_info {
+  /** sizeof(nest_tokenizer_info), set by the caller. */
+  uint32_t struct_size;
+  /** The number of tokens; ids go from 0 to one less. */
+  uint32_t n_vocab;
+  /** The token that begins a text. */
+  int32_t bos;
+  /** The token that ends a text. */
+  int32_t eos;
+  /** The token that ends a turn. */
+  int32_t eot;
+} nest_tokenizer_info;
+
+/** Facts about one token. */
+typedef struct nest_token_info {
+  /** sizeof(nest_token_info), set by the caller. */
+  uint32_t struct_size;
+  /** The token's id. */
+  int32_t id;
+  /** One of NEST_TOKEN_.... */
+  int32_t kind;
+  /** Its score, for SentencePiece vocabularies. */
+  float score;
+  /** Whether it ends an answer: 0 or 1. */
+  int32_t ends_generation;
+} nest_token_info;
+
+/**
+ * The tokenizer of a model.
+ *
+ * Gives `tokenizer`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_tokenizer_new(
+    const nest_model *NEST_NONNULL model,
+    nest_tokenizer *NEST_NULLABLE *NEST_NONNULL tokenizer);
+
+/**
+ * The tokens of a text; `length` may be -1. `add_special`: add what the model wants around a text (BOS, ...).
+ * `parse_special`: read the texts of special tokens as these tokens, only for text that is trusted; with 0 no text
+ * can become a control token.
+ *
+ * Gives `tokens`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, NO_TOKENIZER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_tokenizer_encode(
+    const nest_tokenizer *NEST_NONNULL tokenizer,
+    const char *NEST_NONNULL text,
+    int64_t length,
+    int32_t add_special,
+    int32_t parse_special,
+    nest_tokens *NEST_NULLABLE *NEST_NONNULL tokens);
+
+/**
+ * The number of tokens of a text, as nest_tokenizer_encode would give.
+ *
+ * Any thread. Errors: as nest_tokenizer_encode.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_tokenizer_count(
+    const nest_tokenizer *NEST_NONNULL tokenizer,
+    const char *NEST_NONNULL text,
+    int64_t length,
+    int32_t add_special,
+    int32_t parse_special,
+    uint64_t *NEST_NONNULL count);
+
+/**
+ * The text of `n_tokens` tokens. `special`: 1 gives the text of control tokens, 0 leaves it out. Bytes that are not
+ * UTF-8 become U+FFFD.
+ *
+ * Gives `text`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT, INVALID_TOKEN, NO_TOKENIZER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_tokenizer_decode(
+    const nest_tokenizer *NEST_NONNULL tokenizer,
+    const int32_t *NEST_NONNULL tokens,
+    uint64_t n_tokens,
+    int32_t special,
+    nest_string *NEST_NULLABLE *NEST_NONNULL text);
+
+/**
+ * Facts about the vocabulary.
+ *
+ * Fills `info`. Any thread. Errors: NULL_POINTER, STRUCT_SIZE.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_tokenizer_get_info(
+    const nest_tokenizer *NEST_NONNULL tokenizer,
+    nest_tokenizer_info *NEST_NONNULL info);
+
+/**
+ * Facts about one token, and its text as the model file spells it (byte-level BPE: in its byte alphabet).
+ *
+ * Fills `info`, gives `text`. Any thread. Errors: NULL_POINTER, STRUCT_SIZE, INVALID_TOKEN, NO_TOKENIZER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_tokenizer_get_token(
+    const nest_tokenizer *NEST_NONNULL tokenizer,
+    int32_t token,
+    nest_token_info *NEST_NONNULL info,
+    nest_string *NEST_NULLABLE *NEST_NONNULL text);
+
+/** Frees a tokenizer. NULL is fine. */
+NEST_API void nest_tokenizer_free(nest_tokenizer *NEST_NULLABLE tokenizer);
+
+/* ---- Tokens that arrive one by one, as whole characters. ---- */
+
+/** Turns tokens into text one by one; keeps its tokenizer alive. */
+typedef struct nest_decoder nest_decoder;
+
+/**
+ * A decoder. `special`: 1 gives the text of control tokens, 0 leaves it out.
+ *
+ * Gives `decoder`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_decoder_new(
+    const nest_tokenizer *NEST_NONNULL tokenizer,
+    int32_t special,
+    nest_decoder *NEST_NULLABLE *NEST_NONNULL decoder);
+
+/**
+ * Adds a token. `text` is what is complete with it: whole characters, perhaps empty.
+ *
+ * Gives `text`. Exclusive: `decoder`. Errors: NULL_POINTER, BUSY, INVALID_TOKEN, NO_TOKENIZER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_decoder_push(
+    nest_decoder *NEST_NONNULL decoder,
+    int32_t token,
+    nest_string *NEST_NULLABLE *NEST_NONNULL text);
+
+/**
+ * Ends the stream: an unfinished character becomes U+FFFD. The decoder can be used for the next one.
+ *
+ * Gives `text`. Exclusive: `decoder`. Errors: NULL_POINTER, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_decoder_finish(
+    nest_decoder *NEST_NONNULL decoder,
+    nest_string *NEST_NULLABLE *NEST_NONNULL text);
+
+/** Frees a decoder. NULL is fine. */
+NEST_API void nest_decoder_free(nest_decoder *NEST_NULLABLE decoder);
+
+/* ---- A conversation: messages of a role and parts, oldest first. The model's chat template makes them a prompt. ---- */
+
+/** A conversation. */
+typedef struct nest_messages nest_messages;
+
+/**
+ * An empty conversation.
+ *
+ * Gives `messages`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_messages_new(
+    nest_messages *NEST_NULLABLE *NEST_NONNULL messages);
+
+/**
+ * A conversation from a JSON list of `{"role": ..., "content": ...}`: content is a string, a list of text parts, or
+ * null; further fields (`name`, `tool_calls`, ...) are kept for the template. `length` may be -1.
+ *
+ * Gives `messages`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_MESSAGES names the message that is
+ * malformed, UNSUPPORTED a part that is not text.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_messages_new_json(
+    const char *NEST_NONNULL json,
+    int64_t length,
+    nest_messages *NEST_NULLABLE *NEST_NONNULL messages);
+
+/**
+ * Adds a message with one part of text. Usual roles are "system", "user", "assistant" and "tool"; the template
+ * decides. `length` may be -1.
+ *
+ * Exclusive: `messages`. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_messages_add(
+    nest_messages *NEST_NONNULL messages,
+    const char *NEST_NONNULL role,
+    const char *NEST_NONNULL content,
+    int64_t length);
+
+/**
+ * Adds a part of text to the last message. `length` may be -1.
+ *
+ * Exclusive: `messages`. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY, WRONG_STATE if there is no
+ * message yet.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_messages_add_part(
+    nest_messages *NEST_NONNULL messages,
+    const char *NEST_NONNULL content,
+    int64_t length);
+
+/**
+ * The number of messages.
+ *
+ * Any thread. Errors: NULL_POINTER, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_messages_count(
+    const nest_messages *NEST_NONNULL messages,
+    uint64_t *NEST_NONNULL count);
+
+/** Frees a conversation. Generations made from it go on. NULL is fine. */
+NEST_API void nest_messages_free(nest_messages *NEST_NULLABLE messages);
+
+/* ---- Sessions: one sequence of tokens each, with its cache, sampler and adapters. ---- */
+
+/** One conversation with a model, which it keeps alive. */
+typedef struct nest_session nest_session;
+
+/** A session's state, its memory in bytes, and the numbers of its last generation. */
+typedef struct nest_session_stats {
+  /** sizeof(nest_session_stats), set by the caller. */
+  uint32_t struct_size;
+  /** The context length in tokens. */
+  uint32_t n_ctx;
+  /** Tokens that the cache holds: the position of the next one. */
+  uint64_t position;
+  /** CPU threads. */
+  uint32_t n_threads;
+  /** Always 0. */
+  uint32_t reserved;
+  /** Bytes of the KV cache. */
+  uint64_t kv_cache_bytes;
+  /** Bytes of the buffers to compute with. */
+  uint64_t compute_bytes;
+  /** Tokens of the last prompt. */
+  uint64_t prompt_tokens;
+  /** Of these: reused from the cache. */
+  uint64_t reused_tokens;
+  /** Tokens of the last answer. */
+  uint64_t generated_tokens;
+  /** Seconds spent on the prompt. */
+  double prompt_seconds;
+  /** Seconds from the first call of nest_generation_next to the first token. */
+  double first_token_seconds;
+  /** Seconds spent on the answer after its first token. */
+  double generation_seconds;
+  /** Evaluated prompt tokens per second; 0 if nothing was evaluated. */
+  double prompt_rate;
+  /** Generated tokens per second after the first; 0 for fewer than two. */
+  double generation_rate;
+} nest_session_stats;
+
+/**
+ * An empty session. `options` of the kind "session"; adapters added to them are attached.
+ *
+ * Gives `session`. Any thread. Errors: NULL_POINTER, INVALID_OPTION, CANNOT_SHIFT, OUT_OF_MEMORY, UNSUPPORTED for
+ * models that do not generate text, WRONG_STATE for a vocab_only model, ADAPTER_MISMATCH, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_new(
+    const nest_model *NEST_NONNULL model,
+    const nest_options *NEST_NULLABLE options,
+    nest_session *NEST_NULLABLE *NEST_NONNULL session);
+
+/**
+ * A session that continues from a file of nest_session_save. `options` as for nest_session_new: threads, policies
+ * and a longer context may differ; the adapters and their scales must be the same.
+ *
+ * Gives `session`. Any thread. Errors: as nest_session_new, STATE_FORMAT for another kind of file, STATE_DAMAGED,
+ * STATE_FOREIGN for the state of another model, adapter set or cache layout, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_load(
+    const nest_model *NEST_NONNULL model,
+    const char *NEST_NONNULL path,
+    const nest_options *NEST_NULLABLE options,
+    nest_session *NEST_NULLABLE *NEST_NONNULL session);
+
+/**
+ * Writes the session to a file that only the user can read, whole or not at all. The file holds the conversation.
+ *
+ * Exclusive: `session`. Errors: NULL_POINTER, INVALID_UTF8, BUSY, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_save(
+    nest_session *NEST_NONNULL session,
+    const char *NEST_NONNULL path);
+
+/**
+ * A copy that continues on its own: the same tokens, cache, sampler and adapters.
+ *
+ * Gives `copy`. Exclusive: `session`. Errors: NULL_POINTER, BUSY, OUT_OF_MEMORY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_fork(
+    nest_session *NEST_NONNULL session,
+    nest_session *NEST_NULLABLE *NEST_NONNULL copy);
+
+/**
+ * Forgets all tokens; options and adapters stay.
+ *
+ * Exclusive: `session`. Errors: NULL_POINTER, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_reset(
+    nest_session *NEST_NONNULL session);
+
+/**
+ * Uses the adapters of these options from now on, none for NULL; other options are not looked at. A change forgets
+ * the cached tokens, which were computed with the old ones.
+ *
+ * Exclusive: `session`. Errors: NULL_POINTER, BUSY, INVALID_ARGUMENT, ADAPTER_MISMATCH.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_set_adapters(
+    nest_session *NEST_NONNULL session,
+    const nest_options *NEST_NULLABLE options);
+
+/**
+ * The tokens of the sequence: those of the cache, then the newest one if it is not evaluated yet.
+ *
+ * Gives `tokens`. Exclusive: `session`. Errors: NULL_POINTER, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_tokens(
+    nest_session *NEST_NONNULL session,
+    nest_tokens *NEST_NULLABLE *NEST_NONNULL tokens);
+
+/**
+ * The session's state, its memory, and the numbers of its last generation.
+ *
+ * Fills `stats`. Exclusive: `session`. Errors: NULL_POINTER, STRUCT_SIZE, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_get_stats(
+    nest_session *NEST_NONNULL session,
+    nest_session_stats *NEST_NONNULL stats);
+
+/**
+ * The text that messages become in the model's chat format. `options` of the kind "generation".
+ *
+ * Gives `text`. Exclusive: `session`. Errors: NULL_POINTER, BUSY, NO_TEMPLATE, UNKNOWN_TEMPLATE, TEMPLATE_SYNTAX,
+ * TEMPLATE_RENDER, INVALID_OPTION.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_render_messages(
+    nest_session *NEST_NONNULL session,
+    const nest_messages *NEST_NONNULL messages,
+    const nest_options *NEST_NULLABLE options,
+    nest_string *NEST_NULLABLE *NEST_NONNULL text);
+
+/**
+ * The tokens that messages become, as a generation would evaluate them. `options` of the kind "generation".
+ *
+ * Gives `tokens`. Exclusive: `session`. Errors: as nest_session_render_messages, and EMPTY_PROMPT, NO_TOKENIZER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_encode_messages(
+    nest_session *NEST_NONNULL session,
+    const nest_messages *NEST_NONNULL messages,
+    const nest_options *NEST_NULLABLE options,
+    nest_tokens *NEST_NULLABLE *NEST_NONNULL tokens);
+
+/**
+ * The tokens that a text prompt becomes, as a generation would evaluate them. `length` may be -1; `options` of the
+ * kind "generation".
+ *
+ * Gives `tokens`. Exclusive: `session`. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY, NO_TOKENIZER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_encode_text(
+    nest_session *NEST_NONNULL session,
+    const char *NEST_NONNULL text,
+    int64_t length,
+    const nest_options *NEST_NULLABLE options,
+    nest_tokens *NEST_NULLABLE *NEST_NONNULL tokens);
+
+/**
+ * Makes the session hold exactly these tokens, evaluating only what the cache does not hold; `n_reused` becomes how
+ * many it held. After an error the session holds what was evaluated.
+ *
+ * Exclusive: `session`. Errors: NULL_POINTER, INVALID_ARGUMENT, BUSY, EMPTY_PROMPT, PROMPT_TOO_LONG, INVALID_TOKEN,
+ * CANCELLED.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_evaluate(
+    nest_session *NEST_NONNULL session,
+    const int32_t *NEST_NONNULL tokens,
+    uint64_t n_tokens,
+    const nest_cancel *NEST_NULLABLE cancel,
+    uint64_t *NEST_NONNULL n_reused);
+
+/**
+ * The logits of the last evaluated token, one for each token of the vocabulary; lent by the session until the next
+ * call with it or with a generation of it.
+ *
+ * Exclusive: `session`. Errors: NULL_POINTER, BUSY, WRONG_STATE if nothing was evaluated yet.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_logits(
+    nest_session *NEST_NONNULL session,
+    const float *NEST_NULLABLE *NEST_NONNULL logits,
+    uint64_t *NEST_NONNULL n_logits);
+
+/** Frees a session; generations of it go on. NULL is fine. */
+NEST_API void nest_session_free(nest_session *NEST_NULLABLE session);
+
+/* ---- Answers, pulled piece by piece. ---- */
+
+/** The answer goes on, or ended with an error. */
+#define NEST_END_NONE 0
+
+/** The model ended it. */
+#define NEST_END_EOS 1
+
+/** A stop text appeared. */
+#define NEST_END_STOP_TEXT 2
+
+/** A token of `stop_tokens` appeared. */
+#define NEST_END_STOP_TOKEN 3
+
+/** `max_tokens` were given. */
+#define NEST_END_MAX_TOKENS 4
+
+/** An answer that is being made; keeps its session alive. */
+typedef struct nest_generation nest_generation;
+
+/** One step of an answer. */
+typedef struct nest_piece {
+  /** sizeof(nest_piece), set by the caller. */
+  uint32_t struct_size;
+  /** The token's id; -1 for a last piece that only gives text held back before. */
+  int32_t token;
+  /** Text that is complete with this token, perhaps empty; lent by the generation until its next call. */
+  const char *NEST_NONNULL text;
+  /** Bytes of the text; a NUL follows them. */
+  uint64_t text_length;
+  /** ln p of the token under the model, before sampling options; NaN if not asked for. */
+  float logprob;
+  /** The number of alternatives, as the option `top_logprobs` asked for. */
+  uint32_t n_top;
+  /** The most likely tokens, best first; lent as the text; NULL if there are none. */
+  const int32_t *NEST_NULLABLE top_tokens;
+  /** ln p of each of them. */
+  const float *NEST_NULLABLE top_logprobs;
+} nest_piece;
+
+/**
+ * Records an answer to a text, continued as it is; `length` may be -1. The first nest_generation_next evaluates it.
+ * `options` of the kind "generation".
+ *
+ * Gives `generation`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, INVALID_OPTION, BUSY for
+ * options that are being changed.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_generation_new_text(
+    nest_session *NEST_NONNULL session,
+    const char *NEST_NONNULL text,
+    int64_t length,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_generation *NEST_NULLABLE *NEST_NONNULL generation);
+
+/**
+ * As nest_generation_new_text, for token ids.
+ *
+ * Gives `generation`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT, INVALID_OPTION, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_generation_new_tokens(
+    nest_session *NEST_NONNULL session,
+    const int32_t *NEST_NONNULL tokens,
+    uint64_t n_tokens,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_generation *NEST_NULLABLE *NEST_NONNULL generation);
+
+/**
+ * As nest_generation_new_text, for a conversation, put into the model's chat format. The messages are copied.
+ *
+ * Gives `generation`. Any thread. Errors: NULL_POINTER, INVALID_OPTION, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_generation_new_messages(
+    nest_session *NEST_NONNULL session,
+    const nest_messages *NEST_NONNULL messages,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_generation *NEST_NULLABLE *NEST_NONNULL generation);
+
+/**
+ * The next piece. `has_piece` becomes 1 when there is one; 0 when the answer has ended: `piece` is then as it was.
+ * After an error the answer has ended; the session stays usable and holds what was evaluated.
+ *
+ * Fills `piece`, with memory lent until the next call with the generation. Exclusive: `generation` and its session.
+ * Errors: NULL_POINTER, STRUCT_SIZE, BUSY, CANCELLED, EMPTY_PROMPT, PROMPT_TOO_LONG, INVALID_TOKEN, CONTEXT_FULL,
+ * NO_TEMPLATE, TEMPLATE_..., WRONG_STATE when the session has begun another generation or was reset.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_generation_next(
+    nest_generation *NEST_NONNULL generation,
+    nest_piece *NEST_NONNULL piece,
+    int32_t *NEST_NONNULL has_piece);
+
+/**
+ * Why the answer ended: one of NEST_END_....
+ *
+ * Exclusive: `generation`. Errors: NULL_POINTER, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_generation_end_reason(
+    nest_generation *NEST_NONNULL generation,
+    int32_t *NEST_NONNULL reason);
+
+/** Frees a generation; its session goes on, with what was evaluated. NULL is fine. */
+NEST_API void nest_generation_free(nest_generation *NEST_NULLABLE generation);
+
+/* ---- What there is to compute on. ---- */
+
+/** The processor. */
+#define NEST_DEVICE_CPU 0
+
+/** A graphics processor with memory of its own. */
+#define NEST_DEVICE_GPU 1
+
+/** A graphics processor that shares the host's memory. */
+#define NEST_DEVICE_INTEGRATED_GPU 2
+
+/** Another accelerator that works beside the CPU. */
+#define NEST_DEVICE_ACCELERATOR 3
+
+/** The devices at one moment. */
+typedef struct nest_devices nest_devices;
+
+/** One device. Sizes in bytes. */
+typedef struct nest_device_info {
+  /** sizeof(nest_device_info), set by the caller. */
+  uint32_t struct_size;
+  /** One of NEST_DEVICE_.... */
+  int32_t kind;
+  /** Free memory, as the driver reports it. */
+  uint64_t memory_free;
+  /** Total memory. */
+  uint64_t memory_total;
+  /** What to give as the option `device`; lent by the list. */
+  const char *NEST_NONNULL name;
+  /** What it is, in words; lent by the list. */
+  const char *NEST_NONNULL description;
+} nest_device_info;
+
+/**
+ * The devices that this build can use now; the CPU is always among them.
+ *
+ * Gives `devices`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_devices_new(
+    nest_devices *NEST_NULLABLE *NEST_NONNULL devices);
+
+/** The number of devices; 0 for NULL. Any thread. */
+NEST_API uint64_t nest_devices_count(const nest_devices *NEST_NONNULL devices);
+
+/**
+ * One device; the first is number 0.
+ *
+ * Fills `info`, with texts lent by the list. Any thread. Errors: NULL_POINTER, STRUCT_SIZE, INVALID_ARGUMENT.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_devices_get(
+    const nest_devices *NEST_NONNULL devices,
+    uint64_t index,
+    nest_device_info *NEST_NONNULL info);
+
+/**
+ * The list as JSON.
+ *
+ * Gives `json`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_devices_json(
+    const nest_devices *NEST_NONNULL devices,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/** Frees a list. NULL is fine. */
+NEST_API void nest_devices_free(nest_devices *NEST_NULLABLE devices);
+
+#ifdef __cplusplus
+}
+#endif
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
+
+#endif
