@@ -25,7 +25,7 @@ pub fn engine() -> PathBuf {
     found.max().unwrap_or_else(|| panic!("no build of the engine in {}", builds.display()))
 }
 
-/// Compiles `source` with the headers in `include` ("A -IB" for two folders), linked to the library, and returns the program.
+/// Compiles `source` with the headers in `include` ("A -IB" for two folders), linked to the library; returns the program.
 pub fn compile(source: &str, include: &str, directory: &Path) -> PathBuf {
     // The library's own name, under which a linked program looks for it.
     let soname = directory.join("libnestling.so.0");
