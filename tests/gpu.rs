@@ -56,12 +56,17 @@ fn tokens(n: usize) -> Vec<i32> {
     (0..n).map(|i| ((i * 37 + 11) % 200 + 10) as i32).collect()
 }
 
+/// Micro-batches of 16 tokens are products of matrices, those of 8 are products with vectors. A software device
+/// needs minutes to compile its programs for the first kind with weights that are not F32.
 fn session(model: &Model) -> Session {
-    let options = SessionOptions { n_ctx: layers(128), n_ubatch: 16, ..SessionOptions::default() };
+    let is_f32 = model.info().quantization.iter().all(|q| q.r#type == "F32");
+    let slow = !is_f32 && gpu().description.contains("llvmpipe");
+    let n_ubatch = if slow { 8 } else { 16 };
+    let options = SessionOptions { n_ctx: layers(128), n_ubatch, ..SessionOptions::default() };
     Session::new(model, &options).unwrap()
 }
 
-/// The logits after 24 tokens: one micro-batch that is full, and one that is not.
+/// The logits after 24 tokens, more than one micro-batch.
 fn logits(source: impl Into<Source>, options: &ModelOptions) -> Vec<f32> {
     let model = Model::open(source, options).unwrap();
     let mut session = session(&model);
@@ -102,7 +107,7 @@ fn logits_equal_the_cpus() {
     let gpu = gpu();
     let mut cases: Vec<_> = Family::ALL.map(|family| (family, GgmlType::F32)).to_vec();
     for family in [Family::Llama, Family::Gemma3] {
-        cases.extend([GgmlType::F16, GgmlType::Q4_0, GgmlType::Q8_0].map(|t| (family, t)));
+        cases.extend([GgmlType::Q4_0, GgmlType::Q8_0].map(|t| (family, t)));
     }
     for (family, ggml_type) in cases {
         let path = Tiny::new(family).weights(ggml_type).write(dir.path());
@@ -145,10 +150,9 @@ fn greedy_tokens_equal_the_cpus() {
 }
 
 #[test]
-fn any_number_of_layers_any_spelling_and_any_source_give_the_same_logits() {
+fn any_number_of_layers_and_any_spelling_give_the_same_logits() {
     let dir = tempfile::tempdir().unwrap();
-    let tiny = Tiny::new(Family::Llama);
-    let path = tiny.write(dir.path());
+    let path = Tiny::new(Family::Llama).write(dir.path());
     let expected = logits(&path, &cpu());
     let name = gpu().name;
 
@@ -167,12 +171,16 @@ fn any_number_of_layers_any_spelling_and_any_source_give_the_same_logits() {
         assert_eq!(model.n_gpu_layers(), resolved, "{options:?}");
         assert!(difference(&expected, &logits(&path, &options)) <= BOUND, "{options:?}");
     }
-
-    let options = on(&name, layers(ALL));
-    let memory = logits(Source::memory(tiny.bytes()), &options);
-    assert!(difference(&expected, &memory) <= BOUND);
-    let read = ModelOptions { use_mmap: false, ..options };
+    let read = ModelOptions { use_mmap: false, ..on(&name, layers(ALL)) };
     assert!(difference(&expected, &logits(&path, &read)) <= BOUND);
+}
+
+#[test]
+fn a_model_in_memory_runs_on_the_device() {
+    let tiny = Tiny::new(Family::Llama);
+    let on_cpu = logits(Source::memory(tiny.bytes()), &cpu());
+    let on_device = logits(Source::memory(tiny.bytes()), &on(&gpu().name, layers(ALL)));
+    assert!(difference(&on_cpu, &on_device) <= BOUND);
 }
 
 #[test]
