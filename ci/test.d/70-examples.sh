@@ -7,7 +7,8 @@ model=$CACHE/SmolLM2-135M-Instruct.Q4_1.gguf
 out=target/examples
 mkdir -p "$out"
 
-cargo run --locked --release --quiet --example hello -- "$model" | tee "$out/hello-rust.txt"
+# The features of the release step, so that nothing is built twice.
+cargo run --locked --release --features cli --quiet --example hello -- "$model" | tee "$out/hello-rust.txt"
 [ -s "$out/hello-rust.txt" ]
 
 [ "$(uname)" = Darwin ] || ln -sf libnestling.so target/release/libnestling.so.0
