@@ -180,12 +180,16 @@ fn unsafe_stands_in_its_places_only() {
 
 #[test]
 fn files_are_short_and_folders_flat() {
-    for folder in ["src", "tests", "examples", "benches", "fuzz/fuzz_targets"] {
-        for path in files(&root().join(folder), &["rs", "c", "cpp", "h"]) {
-            let lines = fs::read_to_string(&path).unwrap().lines().count();
-            assert!(lines <= 400, "{} has {lines} lines: split it (400 at most)", path.display());
-        }
-    }
+    let long: Vec<String> = ["src", "tests", "examples", "benches", "fuzz/fuzz_targets"]
+        .iter()
+        .flat_map(|folder| files(&root().join(folder), &["rs", "c", "cpp", "h"]))
+        // The frozen headers are generated.
+        .filter(|path| !path.ends_with("nestling.h"))
+        .map(|path| (fs::read_to_string(&path).unwrap().lines().count(), path))
+        .filter(|(lines, _)| *lines > 400)
+        .map(|(lines, path)| format!("{} has {lines} lines", path.display()))
+        .collect();
+    assert!(long.is_empty(), "split these (400 lines at most):\n{}", long.join("\n"));
     for (file, _) in sources() {
         assert!(file.matches('/').count() <= 2, "src/{file} is deeper than two folders");
     }
