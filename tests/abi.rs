@@ -1,5 +1,6 @@
 //! The first header of this ABI, its symbols and a program compiled against it keep working.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod support;
 

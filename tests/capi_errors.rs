@@ -1,5 +1,6 @@
 //! Bad input through the C functions: each gets its code, and a message with what, where and the remedy.
 #![allow(unsafe_code, reason = "the C functions take raw pointers")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod support;
 

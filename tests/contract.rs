@@ -1,6 +1,7 @@
 //! Contract cases (`tests/contract/*.json`): the same calls give the same through every door. Each case is a call, its
 //! arguments, and what it gives; here they go through the Rust API and through C.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod support;
 
