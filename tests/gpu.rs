@@ -63,8 +63,8 @@ fn tokens(n: usize) -> Vec<i32> {
     (0..n).map(|i| ((i * 37 + 11) % 200 + 10) as i32).collect()
 }
 
-/// Micro-batches of 16 tokens are products of matrices, those of 8 are products with vectors. A software device
-/// needs minutes to compile its programs for the first kind with weights that are not F32.
+/// Micro-batches of 16 tokens are products of matrices, those of 8 are products with vectors. A software device took
+/// minutes to compile its program for the first kind with F16 weights, so there all but F32 see the second only.
 fn session(model: &Model) -> Session {
     let is_f32 = model.info().quantization.iter().all(|q| q.r#type == "F32");
     let slow = !is_f32 && gpu().description.contains("llvmpipe");
