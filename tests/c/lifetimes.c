@@ -123,6 +123,7 @@ typedef struct {
     nest_generation *generation;
     int pieces;
     int32_t code;
+    atomic_int returned;
 } puller;
 
 static void *pull(void *data) {
@@ -140,7 +141,7 @@ static void *pull(void *data) {
 
 static void freed_in_use(fixture *f) {
     nest_session *session = NULL;
-    puller p = {NULL, 0, 0};
+    puller p = {.generation = NULL};
     pthread_t thread;
     OK(nest_session_new(f->model, NULL, &session));
     OK(nest_generation_new_messages(session, f->messages, f->options, NULL, &p.generation));
@@ -149,6 +150,46 @@ static void freed_in_use(fixture *f) {
     pthread_join(thread, NULL);
     CHECK(p.pieces > 0 && p.code == NEST_ERROR_CONTEXT_FULL);
     nest_generation_free(p.generation);
+}
+
+/* One call, which another thread may cut short by freeing its handle. */
+static void *pull_once(void *data) {
+    puller *p = data;
+    nest_piece piece = {.struct_size = sizeof piece};
+    int32_t has_piece = 0;
+    nest_error *error = nest_generation_next(p->generation, &piece, &has_piece);
+    p->code = nest_error_code(error);
+    nest_error_free(error);
+    atomic_store(&p->returned, 1);
+    return NULL;
+}
+
+/* A generation is freed while a call with it is in flight: the call ends, well or cancelled, and lets go. */
+static void freed_in_flight(fixture *f) {
+    int in_flight = 0;
+    int32_t ids[60];
+    int i;
+    for (i = 0; i < 60; i++) {
+        ids[i] = 65 + i % 20;
+    }
+    while (!in_flight) {
+        puller p = {.generation = NULL};
+        nest_session_stats stats = {.struct_size = sizeof stats};
+        pthread_t thread;
+        OK(nest_session_reset(f->session));
+        OK(nest_generation_new_tokens(f->session, ids, 60, f->options, NULL, &p.generation));
+        CHECK(pthread_create(&thread, NULL, pull_once, &p) == 0);
+        while (!in_flight && !atomic_load(&p.returned)) {
+            nest_error *error = nest_session_get_stats(f->session, &stats);
+            in_flight = nest_error_code(error) == NEST_ERROR_BUSY;
+            nest_error_free(error);
+        }
+        nest_generation_free(p.generation);
+        pthread_join(thread, NULL);
+        /* The look at the session may itself have been in the call's way. */
+        CHECK(p.code == 0 || p.code == NEST_ERROR_CANCELLED || p.code == NEST_ERROR_BUSY);
+    }
+    OK(nest_session_reset(f->session));
 }
 
 /* Model, tokenizer, session, generation, source: freed in every order, each used as long as it is there. */
@@ -216,6 +257,7 @@ static void all(fixture *f) {
     replaced(f);
     two_threads(f);
     freed_in_use(f);
+    freed_in_flight(f);
     every_order(f);
 }
 
