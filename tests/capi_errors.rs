@@ -62,11 +62,11 @@ fn files() {
     write("version", &version);
     let cases: [(&str, Expected); 6] = [
         ("missing", (Code::NotFound, "No such file", "missing", "check the path")),
-        (".", (Code::NotAFile, "not a regular file", "", "give the path")),
-        ("empty", (Code::GgufTruncated, "", "empty", "")),
-        ("text", (Code::GgufMagic, "GGUF", "text", "")),
-        ("cut", (Code::GgufTensorBounds, "", "cut", "")),
-        ("version", (Code::GgufVersion, "version 9", "version", "")),
+        (".", (Code::NotAFile, "not a regular file", "/.", "give the path")),
+        ("empty", (Code::GgufTruncated, "0 bytes", "empty", "fetch it again")),
+        ("text", (Code::GgufMagic, "begins with \"no m\"", "text", "not a GGUF file")),
+        ("cut", (Code::GgufTensorBounds, "cut short", "cut: tensor", "fetch it again")),
+        ("version", (Code::GgufVersion, "version 9", "/version", "convert the model again")),
     ];
     for (name, expected) in cases {
         let source = source(&directory.path().join(name));
@@ -153,7 +153,7 @@ fn arguments() {
     // SAFETY: the refused values are never used as descriptors or memory; a place for a handle.
     unsafe {
         let closed = nest_source_new_descriptor(1_000_000, 0, -1, &mut source);
-        refused(closed, (Code::Io, "Bad file descriptor", "descriptor 1000000", ""));
+        refused(closed, (Code::Io, "Bad file descriptor", "descriptor 1000000", "try again"));
         let negative = nest_source_new_descriptor(-7, 0, -1, &mut source);
         refused(negative, (InvalidArgument, "-7", "`descriptor`", "an open file"));
         let nothing = nest_source_new_memory(text.as_ptr().cast(), 0, &mut source);
@@ -212,8 +212,8 @@ fn prompts_and_tokens() {
     let vocabulary = "vocabulary";
     refused(opened.evaluate(&[]), (Code::EmptyPrompt, "empty", "prompt", "give at least one"));
     refused(opened.evaluate(&[1; 33]), (Code::PromptTooLong, "33", "32", "shorten it"));
-    refused(opened.evaluate(&[1, -1]), (Code::InvalidToken, "-1", vocabulary, ""));
-    refused(opened.evaluate(&[i32::MAX]), (Code::InvalidToken, "2147483647", vocabulary, ""));
+    refused(opened.evaluate(&[1, -1]), (Code::InvalidToken, "-1", vocabulary, "0 to"));
+    refused(opened.evaluate(&[i32::MAX]), (Code::InvalidToken, "2147483647", vocabulary, "0 to"));
     fine(opened.evaluate(&[1, 2, 3]));
 }
 
