@@ -10,7 +10,6 @@ use llama_cpp_sys_2 as sys;
 
 use super::device::RawDevice;
 use super::init::init;
-use super::model::RawModel;
 use super::shim;
 use crate::error::{Error, Result, bail, err};
 use crate::log;
@@ -21,16 +20,8 @@ pub(crate) enum Input<'a> {
     File { file: &'a File, offset: u64 },
     /// The parts of a split model, in order; also a single path.
     Paths(Vec<PathBuf>),
-    /// Bytes in memory.
-    Memory(MemoryInput<'a>),
-}
-
-/// A model in memory: the bytes of its header, and where each tensor's data is.
-pub(crate) struct MemoryInput<'a> {
-    /// The whole GGUF image.
-    pub bytes: &'a [u8],
-    /// The data of the tensor of that name.
-    pub tensor: &'a dyn Fn(&str) -> Option<&'a [u8]>,
+    /// A whole GGUF image in memory.
+    Memory(&'a [u8]),
 }
 
 /// How to load.
@@ -136,59 +127,30 @@ fn load_paths(
     })
 }
 
+/// The engine's own entry for models in memory makes every optional tensor of an architecture, filled
+/// with zeros; a stream over the memory takes the same path as a file, and is copied just as once.
+#[cfg(unix)]
 fn load_memory(
-    memory: &MemoryInput<'_>,
+    bytes: &[u8],
     params: &sys::llama_model_params,
     model: &mut *mut sys::llama_model,
 ) -> Result<()> {
     let mut params = *params;
-    // Bytes are copied tensor by tensor into plain buffers: there is nothing to map or repack.
-    params.load_mode = sys::LLAMA_LOAD_MODE_NONE;
-    params.use_extra_bufts = false;
-    let mut copy = Copy { memory, missing: None };
+    // There is no file to map.
+    params.load_mode = match params.load_mode {
+        sys::LLAMA_LOAD_MODE_MMAP_MLOCK | sys::LLAMA_LOAD_MODE_MLOCK => sys::LLAMA_LOAD_MODE_MLOCK,
+        _ => sys::LLAMA_LOAD_MODE_NONE,
+    };
+    let stream = Stream::over(bytes)?;
     shim::call("loading the model from memory", |why| {
-        // SAFETY: `bytes` and `copy` outlive the call, `on_tensor` expects exactly this user pointer.
-        unsafe {
-            shim::nestling_shim_load_user(
-                memory.bytes.as_ptr().cast(),
-                memory.bytes.len(),
-                Some(on_tensor),
-                (&raw mut copy).cast(),
-                &params,
-                model,
-                why,
-            )
-        }
-    })?;
-    match copy.missing {
-        None => Ok(()),
-        Some(name) => {
-            drop(NonNull::new(std::mem::replace(model, null_mut())).map(RawModel::from_pointer));
-            Err(err!(ModelLoad, "tensor {name:?} is not in memory as the engine expects it"))
-        }
-    }
+        // SAFETY: the stream reads `bytes`, which outlive the call; the rest as in `load_file`.
+        unsafe { shim::nestling_shim_load_file(stream.0, &params, model, why) }
+    })
 }
 
-struct Copy<'a, 'b> {
-    memory: &'a MemoryInput<'b>,
-    missing: Option<String>,
-}
-
-extern "C" fn on_tensor(tensor: *mut sys::ggml_tensor, user: *mut c_void) {
-    // SAFETY: `user` is the `Copy` of `load_memory`, which outlives the engine's call, and the engine
-    // calls from the loading thread only.
-    let copy = unsafe { &mut *user.cast::<Copy<'_, '_>>() };
-    // SAFETY: the engine gives a valid tensor; its name is a NUL-terminated array inside it.
-    let (name, size) =
-        unsafe { (super::device::text(sys::ggml_get_name(tensor)), sys::ggml_nbytes(tensor)) };
-    let found = std::panic::catch_unwind(AssertUnwindSafe(|| (copy.memory.tensor)(&name)));
-    match found {
-        Ok(Some(data)) if data.len() == size => {
-            // SAFETY: `data` holds exactly the tensor's bytes; the engine has allocated the tensor.
-            unsafe { sys::ggml_backend_tensor_set(tensor, data.as_ptr().cast(), 0, size) };
-        }
-        _ => copy.missing = Some(name),
-    }
+#[cfg(not(unix))]
+fn load_memory(_: &[u8], _: &sys::llama_model_params, _: &mut *mut sys::llama_model) -> Result<()> {
+    bail!(Unsupported, "models from memory need a Unix system; give a path instead")
 }
 
 extern "C" fn on_progress(fraction: f32, user: *mut c_void) -> bool {
@@ -231,6 +193,18 @@ impl Stream {
             // SAFETY: fdopen failed, so the descriptor is still ours and open.
             unsafe { libc::close(fd) };
             return Err(Error::io(&error, doing));
+        }
+        Ok(Self(stream.cast()))
+    }
+
+    /// A stream that reads `bytes`, which must outlive it.
+    fn over(bytes: &[u8]) -> Result<Self> {
+        // SAFETY: the buffer is live for its length; the mode only reads, so it is never written.
+        let stream = unsafe {
+            libc::fmemopen(bytes.as_ptr().cast_mut().cast(), bytes.len(), c"rb".as_ptr())
+        };
+        if stream.is_null() {
+            return Err(Error::io(&std::io::Error::last_os_error(), "reading the model in memory"));
         }
         Ok(Self(stream.cast()))
     }

@@ -21,7 +21,7 @@ pub(crate) use adapter::RawAdapter;
 pub(crate) use context::{ContextParams, RawContext};
 pub(crate) use device::{RawDevice, RawDeviceKind, devices};
 pub(crate) use init::{system_info, version};
-pub(crate) use load::{Input, LoadParams, MemoryInput};
+pub(crate) use load::{Input, LoadParams};
 pub(crate) use memory::{MemoryPart, breakdown};
 pub(crate) use model::RawModel;
 pub(crate) use vocab::RawVocab;

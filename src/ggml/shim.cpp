@@ -64,25 +64,6 @@ int32_t nestling_shim_load_splits(const char ** paths, size_t n, const llama_mod
     return guarded(why, [&] { *out = llama_model_load_from_splits(paths, n, *params); });
 }
 
-int32_t nestling_shim_load_user(const void * bytes, size_t size, llama_model_set_tensor_data_t set_data, void * user,
-                                const llama_model_params * params, llama_model ** out, char * why) {
-    return guarded(why, [&] {
-        gguf_init_params init = { /*.no_alloc =*/ true, /*.ctx =*/ nullptr };
-        gguf_context * metadata = gguf_init_from_buffer(bytes, size, init);
-        if (metadata == nullptr) {
-            *out = nullptr;
-            return;
-        }
-        try {
-            *out = llama_model_init_from_user(metadata, set_data, user, *params);
-        } catch (...) {
-            gguf_free(metadata);
-            throw;
-        }
-        gguf_free(metadata);
-    });
-}
-
 int32_t nestling_shim_context_new(llama_model * model, const llama_context_params * params, llama_context ** out, char * why) {
     return guarded(why, [&] { *out = llama_init_from_model(model, *params); });
 }

@@ -33,15 +33,6 @@ unsafe extern "C" {
         out: *mut *mut sys::llama_model,
         why: Why,
     ) -> i32;
-    pub fn nestling_shim_load_user(
-        bytes: *const c_void,
-        size: usize,
-        set_data: sys::llama_model_set_tensor_data_t,
-        user: *mut c_void,
-        params: *const sys::llama_model_params,
-        out: *mut *mut sys::llama_model,
-        why: Why,
-    ) -> i32;
     pub fn nestling_shim_context_new(
         model: *mut sys::llama_model,
         params: *const sys::llama_context_params,

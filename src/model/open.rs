@@ -7,7 +7,7 @@ use crate::cancel::CancelToken;
 use crate::device;
 use crate::error::{Code, Result, bail};
 use crate::format::{Access, ModelFiles, Source};
-use crate::ggml::{Input, LoadParams, MemoryInput, RawDevice, RawModel};
+use crate::ggml::{Input, LoadParams, RawDevice, RawModel};
 use crate::job::{Job, Monitor};
 use crate::options::{ModelOptions, Options, Repack};
 
@@ -31,6 +31,7 @@ impl Model {
         monitor.cancel().check("loading the model")?;
         let access = if options.use_mmap { Access::Map } else { Access::Read };
         let files = ModelFiles::open(&source.into(), access)?;
+        check_alignment(&files, options)?;
         let info = ModelInfo::read(&files);
         let devices = device::choose(&options.device)?;
         let n_gpu_layers = gpu_layers(options, &info, &devices)?;
@@ -93,13 +94,9 @@ fn load(
         progress: &progress,
     };
     let memory = files.parts().first().and_then(|p| p.memory());
-    let find = |name: &str| {
-        let (part, tensor) = files.tensor(name)?;
-        part.gguf().data(tensor).ok()
-    };
     let input = match files.parts() {
         [part] => match (&memory, part.file()) {
-            (Some(bytes), _) => Input::Memory(MemoryInput { bytes, tensor: &find }),
+            (Some(bytes), _) => Input::Memory(bytes),
             (None, Some(file)) if cfg!(unix) => Input::File { file, offset: part.offset() },
             _ => Input::Paths(paths(files)?),
         },
@@ -109,6 +106,20 @@ fn load(
     // The engine reports a stopped load like any failed one.
     monitor.cancel().check("loading the model")?;
     loaded
+}
+
+/// The engine maps tensors where they are, and needs them at multiples of 32 bytes.
+fn check_alignment(files: &ModelFiles, options: &ModelOptions) -> Result<()> {
+    let Some(part) = files.parts().first().filter(|p| p.file().is_some()) else { return Ok(()) };
+    if options.use_mmap && part.offset() % 32 != 0 {
+        bail!(
+            InvalidArgument,
+            "the model begins at byte {} of its file, which is no multiple of 32: it cannot be mapped \
+             there; align it when packing the file, or set use_mmap=false",
+            part.offset()
+        )
+    }
+    Ok(())
 }
 
 fn paths(files: &ModelFiles) -> Result<Vec<std::path::PathBuf>> {

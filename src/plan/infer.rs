@@ -139,6 +139,7 @@ pub(crate) fn context_params(model: &Model, options: &SessionOptions) -> Result<
         Some(n) => u32::try_from(n).unwrap_or(u32::MAX),
         None => auto_context(model, options),
     };
+    check_positions(model, n_ctx)?;
     Ok(ContextParams {
         n_ctx,
         n_ubatch: (options.n_ubatch as u32).min(n_ctx),
@@ -151,6 +152,20 @@ pub(crate) fn context_params(model: &Model, options: &SessionOptions) -> Result<
         swa_full: options.swa_full,
         offload_kqv: options.offload_kqv,
     })
+}
+
+/// Learned positions end where their table ends: the engine would read beyond it.
+fn check_positions(model: &Model, n_ctx: u32) -> Result<()> {
+    let Some((_, table)) = model.files().tensor("position_embd.weight") else { return Ok(()) };
+    let positions = table.dims.get(1).copied().unwrap_or(1);
+    if u64::from(n_ctx) > positions {
+        bail!(
+            InvalidOption,
+            "session option n_ctx: this model has learned positions for {positions} tokens, not {n_ctx}; \
+             give at most that"
+        )
+    }
+    Ok(())
 }
 
 /// `n_ctx=auto`: the training length, at most 8192, and a cache of at most half of the free memory.
