@@ -75,7 +75,8 @@ pub fn host_memory() -> HostMemory {
     system.refresh_memory();
     let (mut available, mut total) = (system.available_memory(), system.total_memory());
     if let Some(limits) = system.cgroup_limits() {
-        available = available.min(limits.free_memory);
+        // Of what the container uses, only `rss` cannot be reclaimed; the rest is file cache.
+        available = available.min(limits.total_memory.saturating_sub(limits.rss));
         total = total.min(limits.total_memory);
     }
     HostMemory { available, total }

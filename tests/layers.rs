@@ -1,6 +1,8 @@
 //! The shape of the code, as ARCHITECTURE.md states it: who may use whom, where the engine is named, where `unsafe`
 //! may stand, how long a file and how deep a folder may be.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The sampler chain as a whole: determinism, saved state, the distribution, odd input.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
 use nestling::options::{Mirostat, SamplingOptions};
 use nestling::sampling::{Sampler, SamplerState, VocabularyView};
 use nestling::{Code, Result};

@@ -1,5 +1,6 @@
 //! The samplers against llama.cpp's own, on the same logits: the same tokens survive, with the same probabilities.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![allow(unsafe_code, reason = "drives the engine's C samplers as an oracle")]
 
 mod support;

@@ -1,5 +1,7 @@
 //! State files: they continue exactly, and refuse what is foreign or damaged.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
 mod support;
 
 use std::path::Path;

@@ -164,6 +164,11 @@ impl<'a> RawVocab<'a> {
         unsafe { sys::llama_vocab_get_add_bos(self.pointer) }
     }
 
+    pub(crate) fn add_eos(self) -> bool {
+        // SAFETY: as in `exists`.
+        unsafe { sys::llama_vocab_get_add_eos(self.pointer) }
+    }
+
     fn token(self, id: i32) -> Option<i32> {
         (0..self.len() as i64).contains(&i64::from(id)).then_some(id)
     }

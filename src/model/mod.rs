@@ -104,8 +104,12 @@ impl Model {
         &self.0.files
     }
 
-    /// A context of the pool; it goes back there when the lease is dropped.
-    pub(crate) fn lease(&self, params: &ContextParams) -> Result<Lease> {
+    /// A context of the pool, or a new one if `fits` agrees; it goes to the pool when the lease is dropped.
+    pub(crate) fn lease(
+        &self,
+        params: &ContextParams,
+        fits: impl FnOnce() -> Result<()>,
+    ) -> Result<Lease> {
         if self.0.options.vocab_only {
             bail!(
                 WrongState,
@@ -119,7 +123,7 @@ impl Model {
                 self.0.info.architecture
             )
         }
-        pool::lease(self, params)
+        pool::lease(self, params, fits)
     }
 
     fn pool(&self) -> &pool::Pool {

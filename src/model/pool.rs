@@ -27,7 +27,11 @@ impl Pool {
     }
 }
 
-pub(super) fn lease(model: &Model, params: &ContextParams) -> Result<Lease> {
+pub(super) fn lease(
+    model: &Model,
+    params: &ContextParams,
+    fits: impl FnOnce() -> Result<()>,
+) -> Result<Lease> {
     let found = {
         let mut idle = model.pool().lock();
         let at = idle.iter().position(|(p, _)| p == params);
@@ -38,6 +42,7 @@ pub(super) fn lease(model: &Model, params: &ContextParams) -> Result<Lease> {
         None => {
             // Idle contexts of other shapes only take memory that this one may need.
             model.trim();
+            fits()?;
             RawContext::new(model.raw(), params)?
         }
     };

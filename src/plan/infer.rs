@@ -2,15 +2,13 @@
 
 use serde::Serialize;
 
+use super::context::{context_params, kv_bytes_per_token};
+use super::measure::measure;
 use crate::device::{self, HostMemory};
 use crate::error::{Result, bail};
-use crate::format::gguf::{GgmlType, Value};
-use crate::ggml::{self, ContextParams, RawContext};
+use crate::ggml::{ContextParams, MemoryPart};
 use crate::model::Model;
-use crate::options::{FlashAttn, KvType, Options, SessionOptions};
-
-/// Context length that `n_ctx=auto` does not exceed.
-const AUTO_MAX: u64 = 8192;
+use crate::options::{KvType, Options, SessionOptions};
 
 /// What a session would take, as the engine counts it, and whether it fits. Bytes.
 #[derive(Debug, Clone, Serialize)]
@@ -49,19 +47,16 @@ pub struct DeviceNeed {
 }
 
 impl Model {
-    /// What a session with these options would take. Nothing is allocated for it, no weights are read.
+    /// What a session with these options would take. Nothing is allocated for it, no weights are read. For
+    /// contexts of more than 131,072 tokens `compute` is extrapolated.
     ///
     /// # Errors
     /// As making the session would give: `InvalidOption`, `Unsupported`.
     pub fn plan(&self, options: &SessionOptions) -> Result<Plan> {
         options.validate()?;
         let params = context_params(self, options)?;
-        // A context over a model without weights: the engine counts, but allocates nothing.
-        let context = RawContext::new(&self.hollow()?, &params)?;
-        let parts = ggml::breakdown(&context)?;
-        drop(context);
-
-        let sum = |f: fn(&ggml::MemoryPart) -> u64| parts.iter().map(f).sum::<u64>();
+        let parts = measure(self, &params)?;
+        let sum = |f: fn(&MemoryPart) -> u64| parts.iter().map(f).sum::<u64>();
         let (weights, kv_cache, compute) =
             (sum(|p| p.weights), sum(|p| p.kv_cache), sum(|p| p.compute));
         let on_host: u64 = parts.iter().filter(|p| p.device.is_none()).map(|p| p.weights).sum();
@@ -76,22 +71,26 @@ impl Model {
             compute,
             total: weights + kv_cache + compute,
             host,
-            advice: if fits { String::new() } else { advice(self, options, kv_cache, &devices) },
+            advice: if fits {
+                String::new()
+            } else {
+                advice(self, options, (kv_cache, compute), &devices)
+            },
             devices,
             fits,
         })
     }
 
     /// Weights that stay in the mapped file: all that is not repacked or on a device.
-    fn mapped(&self, parts: &[ggml::MemoryPart]) -> u64 {
-        let private = |p: &&ggml::MemoryPart| p.device.is_some() || p.name.contains("REPACK");
+    fn mapped(&self, parts: &[MemoryPart]) -> u64 {
+        let private = |p: &&MemoryPart| p.device.is_some() || p.name.contains("REPACK");
         let private: u64 = parts.iter().filter(private).map(|p| p.weights).sum();
         self.info().weight_bytes.saturating_sub(private)
     }
 }
 
-fn needs(parts: &[ggml::MemoryPart], host: HostMemory, loaded: u64) -> Vec<DeviceNeed> {
-    let need = |p: &ggml::MemoryPart| p.weights + p.kv_cache + p.compute;
+fn needs(parts: &[MemoryPart], host: HostMemory, loaded: u64) -> Vec<DeviceNeed> {
+    let need = |p: &MemoryPart| p.weights + p.kv_cache + p.compute;
     let needed = parts.iter().filter(|p| p.device.is_none()).map(need).sum();
     let mut all = vec![DeviceNeed {
         device: "CPU".into(),
@@ -110,10 +109,16 @@ fn needs(parts: &[ggml::MemoryPart], host: HostMemory, loaded: u64) -> Vec<Devic
     all
 }
 
-fn advice(model: &Model, o: &SessionOptions, kv: u64, devices: &[DeviceNeed]) -> String {
+/// What to change, given the bytes of the KV cache and of the buffers to compute with.
+fn advice(
+    model: &Model,
+    o: &SessionOptions,
+    (kv, compute): (u64, u64),
+    devices: &[DeviceNeed],
+) -> String {
     let mut advice = Vec::new();
     let over: u64 = devices.iter().map(|d| d.needed.saturating_sub(d.free)).sum();
-    if over < kv {
+    if over < kv + compute {
         advice.push("set a smaller n_ctx");
         if !matches!(o.kv_type, KvType::Q8_0 | KvType::Q4_0) {
             advice.push("set kv_type=q8_0");
@@ -121,126 +126,60 @@ fn advice(model: &Model, o: &SessionOptions, kv: u64, devices: &[DeviceNeed]) ->
         if o.swa_full && model.info().n_swa.is_some() {
             advice.push("set swa_full=false");
         }
+        if compute > kv {
+            advice.push("set a smaller n_ubatch");
+        }
     }
     if devices.iter().skip(1).any(|d| d.needed > d.free) {
         advice.push("set a smaller n_gpu_layers");
     }
-    if over >= kv {
+    if over >= kv + compute {
         advice.push("use a smaller or more strongly quantized model");
     }
     advice.join(", or ")
 }
 
-/// The engine's parameters for a session's options.
-pub(crate) fn context_params(model: &Model, options: &SessionOptions) -> Result<ContextParams> {
-    let kv_type = ggml_type(options.kv_type);
-    check_kv_type(model, options, kv_type)?;
-    let n_ctx = match options.n_ctx.value() {
-        Some(n) => u32::try_from(n).unwrap_or(u32::MAX),
-        None => auto_context(model, options),
-    };
-    check_positions(model, n_ctx)?;
-    Ok(ContextParams {
-        n_ctx,
-        n_ubatch: (options.n_ubatch as u32).min(n_ctx),
-        kv_type: kv_type as u32,
-        flash_attn: match options.flash_attn {
-            FlashAttn::Auto => None,
-            FlashAttn::On => Some(true),
-            FlashAttn::Off => Some(false),
-        },
-        swa_full: options.swa_full,
-        offload_kqv: options.offload_kqv,
-    })
-}
-
-/// Learned positions end where their table ends: the engine would read beyond it.
-fn check_positions(model: &Model, n_ctx: u32) -> Result<()> {
-    let Some((_, table)) = model.files().tensor("position_embd.weight") else { return Ok(()) };
-    let positions = table.dims.get(1).copied().unwrap_or(1);
-    if u64::from(n_ctx) > positions {
-        bail!(
-            InvalidOption,
-            "session option n_ctx: this model has learned positions for {positions} tokens, not {n_ctx}; \
-             give at most that"
-        )
-    }
-    Ok(())
-}
-
-/// `n_ctx=auto`: the training length, at most 8192, and a cache of at most half of the free memory.
-fn auto_context(model: &Model, options: &SessionOptions) -> u32 {
-    let trained = u64::from(model.info().n_ctx_train).max(8);
-    let half = device::host_memory().available / 2;
-    let per_token = kv_bytes_per_token(model, options).max(1);
-    let fitting = (half / per_token).max(8);
-    trained.min(AUTO_MAX).min(fitting) as u32
-}
-
-/// Bytes of KV cache that one more token of context takes.
-fn kv_bytes_per_token(model: &Model, options: &SessionOptions) -> u64 {
-    let h = model.files().hparams();
-    let kv_type = ggml_type(options.kv_type);
-    let window = model.info().n_swa.is_some() && !options.swa_full;
-    let layers =
-        h.n_head_kv.iter().enumerate().filter(|(i, _)| !(window && is_windowed(model, *i)));
-    layers
-        .map(|(_, &heads)| {
-            let width = |head: u32| u64::from(heads) * u64::from(head);
-            let bytes = |n| kv_type.row_bytes(n).unwrap_or(n * 4);
-            bytes(width(h.n_embd_head_k)) + bytes(width(h.n_embd_head_v))
-        })
-        .sum()
-}
-
-/// Whether a layer has a sliding window: by the model's own list or period, else every layer.
-fn is_windowed(model: &Model, layer: usize) -> bool {
-    let key = format!("{}.attention.sliding_window_pattern", model.info().architecture);
-    match model.files().gguf().get(&key) {
-        Some(Value::Array(array)) => {
-            let flags = array.iter_scalars();
-            flags.and_then(|mut f| f.nth(layer)).and_then(|v| v.as_bool()).unwrap_or(true)
-        }
-        // gemma3's period when the file names none.
-        Some(value) => (layer as u64 + 1) % value.as_u64().unwrap_or(6).max(1) != 0,
-        None => model.info().architecture != "gemma3" || (layer + 1) % 6 != 0,
-    }
-}
-
-fn ggml_type(kv_type: KvType) -> GgmlType {
-    match kv_type {
-        KvType::F16 => GgmlType::F16,
-        KvType::F32 => GgmlType::F32,
-        KvType::Bf16 => GgmlType::BF16,
-        KvType::Q8_0 => GgmlType::Q8_0,
-        KvType::Q5_1 => GgmlType::Q5_1,
-        KvType::Q5_0 => GgmlType::Q5_0,
-        KvType::Q4_1 => GgmlType::Q4_1,
-        KvType::Q4_0 => GgmlType::Q4_0,
-    }
-}
-
-fn check_kv_type(model: &Model, options: &SessionOptions, kv_type: GgmlType) -> Result<()> {
-    let block = kv_type.block_size();
-    if block == 1 {
+/// Refuses a session that would not fit: allocating it could end the process where memory is overcommitted.
+///
+/// # Errors
+/// `DoesNotFit`.
+pub(crate) fn ensure_fits(
+    model: &Model,
+    options: &SessionOptions,
+    params: &ContextParams,
+) -> Result<()> {
+    if clearly_fits(model, options, params) {
         return Ok(());
     }
-    let word = options.kv_type.word();
-    if options.flash_attn == FlashAttn::Off {
-        bail!(
-            InvalidOption,
-            "kv_type={word} needs flash attention; set flash_attn=auto or kv_type=f16"
-        )
-    }
+    let plan = model.plan(options)?;
+    let Some(short) = plan.devices.iter().find(|d| d.needed > d.free) else { return Ok(()) };
+    bail!(
+        DoesNotFit,
+        "a session of {} tokens does not fit: {} would hold {} MiB with the model and has {} MiB free; {}",
+        plan.n_ctx,
+        short.device,
+        short.needed >> 20,
+        short.free >> 20,
+        plan.advice
+    )
+}
+
+/// Whether a generous estimate is far below what is free, so that nothing needs to be counted.
+fn clearly_fits(model: &Model, options: &SessionOptions, params: &ContextParams) -> bool {
     let h = model.files().hparams();
-    for width in [h.n_embd_head_k, h.n_embd_head_v] {
-        if u64::from(width) % block != 0 {
-            bail!(
-                InvalidOption,
-                "kv_type={word} has blocks of {block}, which do not divide this model's heads of \
-                 {width}; set kv_type=f16"
-            )
-        }
-    }
-    Ok(())
+    let widest = |widths: &[u32]| u64::from(widths.iter().copied().max().unwrap_or(0));
+    let heads = widest(&h.n_head) + 4;
+    // A token's cache and its record in it; its column in the attention scores of a micro-batch.
+    let ubatch = u64::from(params.n_ubatch);
+    let per_token = kv_bytes_per_token(model, options) + 64 + ubatch * 4 * heads;
+    let per_row =
+        4 * (8 * u64::from(h.n_embd) + 4 * widest(&h.n_ff) * u64::from(h.n_expert.max(1)));
+    let estimate =
+        u64::from(params.n_ctx) * per_token + ubatch * per_row + 4 * u64::from(h.n_vocab);
+    let least = match model.n_gpu_layers() {
+        0 => None,
+        _ => device::devices().iter().map(|d| d.memory_free).filter(|&free| free > 0).min(),
+    };
+    let available = device::host_memory().available;
+    estimate < least.unwrap_or(available).min(available) / 4
 }

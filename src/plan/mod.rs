@@ -1,6 +1,9 @@
 //! What something will take, before it is done.
 
+mod context;
 mod infer;
+mod measure;
 
-pub(crate) use infer::context_params;
+pub(crate) use context::context_params;
+pub(crate) use infer::ensure_fits;
 pub use infer::{DeviceNeed, Plan};

@@ -109,7 +109,7 @@ mod tests {
     fn oracle(dry: &Dry, logits: &mut [f32], history: &[i32]) {
         let window = last(history, dry.last_n);
         let limit = dry.breakers.tokens_since_last(window);
-        for token in 0..logits.len() {
+        for (token, logit) in logits.iter_mut().enumerate() {
             let mut best = None;
             for end in 1..window.len() {
                 if window[end] != token as i32 {
@@ -125,7 +125,7 @@ mod tests {
             }
             if let Some(n) = best {
                 let power = dry.base.powi((n - dry.allowed_length) as i32);
-                logits[token] -= (dry.multiplier * power) as f32;
+                *logit -= (dry.multiplier * power) as f32;
             }
         }
     }

@@ -50,12 +50,12 @@ impl Session {
     /// A new, empty session.
     ///
     /// # Errors
-    /// `InvalidOption`; `CannotShift` if `context_full=shift` and the model cannot; `OutOfMemory`;
-    /// `Unsupported` for models that do not generate text; `WrongState` for `vocab_only` models.
+    /// `InvalidOption`; `CannotShift` if `context_full=shift` and the model cannot; `DoesNotFit` if it
+    /// would take more memory than is free; `OutOfMemory`; `Unsupported` for models that do not generate text; `WrongState` for `vocab_only` models.
     pub fn new(model: &Model, options: &SessionOptions) -> Result<Self> {
         options.validate()?;
         let params = plan::context_params(model, options)?;
-        let mut lease = model.lease(&params)?;
+        let mut lease = model.lease(&params, || plan::ensure_fits(model, options, &params))?;
         if options.context_full == ContextFull::Shift && !lease.can_shift() {
             bail!(
                 CannotShift,

@@ -84,8 +84,8 @@ impl Session {
                     parse_special: o.parse_special,
                 };
                 let mut tokens = self.tokenizer.encode(text, options)?;
-                if options.add_special && tokens.last() == self.tokenizer.eos().as_ref() {
-                    // A text that goes on must not begin with its end.
+                if options.add_special && self.tokenizer.adds_eos() {
+                    // A text that goes on must not begin with its end, which the vocabulary put there.
                     tokens.pop();
                 }
                 Ok(Encoded { tokens, n_keep: 1 })

@@ -191,6 +191,11 @@ impl Tokenizer {
         self.vocab().exists()
     }
 
+    /// Whether the model wants its end-of-text token behind every text.
+    pub(crate) fn adds_eos(&self) -> bool {
+        self.vocab().add_eos()
+    }
+
     fn vocab(&self) -> RawVocab<'_> {
         self.0.raw().vocab()
     }
