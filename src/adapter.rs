@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Result, bail};
 use crate::format::{AdapterFile, Part, Source};
-use crate::ggml::RawAdapter;
+use crate::ggml::{Input, RawAdapter};
 use crate::model::Model;
 
 /// A LoRA adapter, loaded for one model. Cheap to clone; may be used by several sessions at once.
@@ -27,10 +27,13 @@ impl Adapter {
         let file = AdapterFile::open(&source.into())?;
         check_fit(&file, model)?;
         let part = file.part();
-        let Some(opened) = part.file() else {
-            bail!(Unsupported, "an adapter in memory cannot be loaded; give a path or a descriptor")
+        let memory = part.memory();
+        let input = match (&memory, part.file()) {
+            (Some(bytes), _) => Input::Memory(bytes),
+            (None, Some(file)) => Input::File { file, offset: part.offset() },
+            (None, None) => bail!(Internal, "an adapter is neither a file nor in memory"),
         };
-        let raw = RawAdapter::load(model.raw(), opened, part.offset())?;
+        let raw = RawAdapter::load(model.raw(), &input)?;
         Ok(Self { raw: Arc::new(raw), digest: digest(part)?.into() })
     }
 

@@ -1,11 +1,13 @@
 //! The owner of a loaded LoRA adapter.
 
-use std::fs::File;
 use std::ptr::{NonNull, null_mut};
 use std::sync::{Arc, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
+use super::load::Input;
+#[cfg(unix)]
+use super::load::Stream;
 use super::model::RawModel;
 use super::shim;
 use crate::error::{Result, bail};
@@ -25,8 +27,12 @@ unsafe impl Sync for RawAdapter {}
 impl RawAdapter {
     /// Loads an adapter whose bytes the gate has validated.
     #[cfg(unix)]
-    pub(crate) fn load(model: &Arc<RawModel>, file: &File, offset: u64) -> Result<Self> {
-        let stream = super::load::Stream::open(file, offset)?;
+    pub(crate) fn load(model: &Arc<RawModel>, input: &Input<'_>) -> Result<Self> {
+        let stream = match input {
+            Input::File { file, offset } => Stream::open(file, *offset)?,
+            Input::Memory(bytes) => Stream::over(bytes)?,
+            Input::Paths(_) => bail!(Unsupported, "an adapter is one file, not several"),
+        };
         let mut pointer = null_mut();
         let _writing = model.adapters.write().unwrap_or_else(PoisonError::into_inner);
         let (loaded, lines) = log::capture(|| {
@@ -53,7 +59,7 @@ impl RawAdapter {
 
     /// Loads an adapter whose bytes the gate has validated.
     #[cfg(not(unix))]
-    pub(crate) fn load(_: &Arc<RawModel>, _: &File, _: u64) -> Result<Self> {
+    pub(crate) fn load(_: &Arc<RawModel>, _: &Input<'_>) -> Result<Self> {
         bail!(Unsupported, "adapters need a Unix system in this version")
     }
 

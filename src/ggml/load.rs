@@ -198,13 +198,13 @@ impl Stream {
     }
 
     /// A stream that reads `bytes`, which must outlive it.
-    fn over(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn over(bytes: &[u8]) -> Result<Self> {
         // SAFETY: the buffer is live for its length; the mode only reads, so it is never written.
         let stream = unsafe {
             libc::fmemopen(bytes.as_ptr().cast_mut().cast(), bytes.len(), c"rb".as_ptr())
         };
         if stream.is_null() {
-            return Err(Error::io(&std::io::Error::last_os_error(), "reading the model in memory"));
+            return Err(Error::io(&std::io::Error::last_os_error(), "reading what is in memory"));
         }
         Ok(Self(stream.cast()))
     }

@@ -41,6 +41,8 @@ static void bad_text(fixture *f) {
 static void absurd_numbers(fixture *f) {
     static const int64_t numbers[] = {INT64_MIN, -1000000, INT64_MAX, (int64_t)1 << 40};
     nest_options *session_options = NULL;
+    nest_session *session = NULL;
+    nest_plan plan = {.struct_size = sizeof plan};
     nest_tokens *tokens = NULL;
     nest_string *string = NULL;
     nest_token_info token = {.struct_size = sizeof token};
@@ -54,6 +56,12 @@ static void absurd_numbers(fixture *f) {
         EXPECT(NEST_ERROR_INVALID_OPTION, nest_options_set_int(session_options, "n_ubatch", numbers[i]));
         EXPECT(NEST_ERROR_INVALID_OPTION, nest_options_set_int(f->options, "top_k", numbers[i]));
     }
+    /* Allowed as a number, but more than any machine holds: refused before anything is allocated. */
+    OK(nest_options_set_int(session_options, "n_ctx", INT32_MAX));
+    EXPECT(NEST_ERROR_DOES_NOT_FIT, nest_session_new(f->model, session_options, &session));
+    CHECK(session == NULL);
+    OK(nest_model_plan(f->model, session_options, &plan));
+    CHECK(plan.fits == 0 && plan.kv_cache > (uint64_t)1 << 32);
     EXPECT(NEST_ERROR_INVALID_OPTION, nest_options_set_float(f->options, "temperature", NAN));
     EXPECT(NEST_ERROR_INVALID_OPTION, nest_options_set_float(f->options, "temperature", -INFINITY));
     EXPECT(NEST_ERROR_INVALID_OPTION, nest_options_set_float(f->options, "top_p", 1e300));

@@ -31,8 +31,12 @@ pub fn gemma3() -> PathBuf {
 }
 
 fn fetched(name: &str) -> PathBuf {
-    let home = std::env::var_os("HOME").expect("HOME is set");
-    let path = PathBuf::from(home).join(".cache/nestling").join(name);
-    assert!(path.is_file(), "{} is missing: run ci/setup.sh", path.display());
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let directory = set("NESTLING_CACHE").unwrap_or_else(|| {
+        let cache = set("XDG_CACHE_HOME");
+        cache.unwrap_or_else(|| set("HOME").expect("HOME is set").join(".cache")).join("nestling")
+    });
+    let path = directory.join(name);
+    assert!(path.is_file(), "{} is missing: run make setup", path.display());
     path
 }

@@ -1,0 +1,138 @@
+//! LoRA adapters on sessions: what attaching changes, what detaching gives back, what does not fit.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+mod support;
+
+use std::fs::File;
+use std::path::Path;
+
+use nestling::Code;
+use nestling::adapter::Adapter;
+use nestling::format::Source;
+use nestling::format::gguf::{GgmlType, Writer};
+use nestling::session::Session;
+use support::Family;
+use support::run::{ids, logits, max_difference, options, session, tiny};
+
+const RANK: u64 = 4;
+
+/// A pair of the given inner and outer widths for each weight, `alpha` as the only thing that differs.
+fn lora(arch: &str, pairs: &[(&str, u64, u64)], alpha: f32) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.set("general.type", "adapter").set("general.architecture", arch);
+    w.set("adapter.type", "lora").set("adapter.lora.alpha", alpha);
+    let values = |n: u64, step: u64| -> Vec<u8> {
+        let value = |i: u64| ((i * step % 13) as f32 - 6.0) / 60.0;
+        (0..n).flat_map(|i| value(i).to_le_bytes()).collect()
+    };
+    for &(name, input, output) in pairs {
+        let (a, b) = (values(input * RANK, 5), values(RANK * output, 7));
+        w.tensor(format!("{name}.lora_a"), &[input, RANK], GgmlType::F32, a);
+        w.tensor(format!("{name}.lora_b"), &[RANK, output], GgmlType::F32, b);
+    }
+    w.to_bytes().unwrap()
+}
+
+const PAIRS: &[(&str, u64, u64)] =
+    &[("blk.0.attn_q.weight", 64, 64), ("blk.1.ffn_down.weight", 128, 64)];
+
+fn open(model: &nestling::model::Model, bytes: Vec<u8>) -> Result<Adapter, Code> {
+    Adapter::open(model, Source::memory(bytes)).map_err(|e| e.code())
+}
+
+#[test]
+fn attaching_changes_what_a_model_says_and_detaching_gives_it_back() {
+    let model = tiny(Family::Llama);
+    let adapter = open(&model, lora("llama", PAIRS, 16.0)).unwrap();
+    let other = open(&model, lora("llama", PAIRS, 8.0)).unwrap();
+    let prompt = ids(40, 250, 1);
+    let mut s = session(&model, 64);
+    let (base, _) = logits(&mut s, &prompt);
+    assert_eq!(logits(&mut s, &prompt).1, 39);
+
+    // No prefix of the cache outlives a change of adapters or of a scale.
+    s.set_adapters(&[(adapter.clone(), 1.0)]).unwrap();
+    let (with, reused) = logits(&mut s, &prompt);
+    assert_eq!(reused, 0);
+    assert!(max_difference(&with, &base) > 1e-3);
+    s.set_adapters(&[(adapter.clone(), 1.0)]).unwrap();
+    assert_eq!(logits(&mut s, &prompt).1, 39, "the same set again is no change");
+    s.set_adapters(&[(adapter.clone(), 0.5)]).unwrap();
+    let (half, reused) = logits(&mut s, &prompt);
+    assert_eq!(reused, 0);
+    // Half the scale is half the alpha.
+    s.set_adapters(&[(other.clone(), 1.0)]).unwrap();
+    let (same, reused) = logits(&mut s, &prompt);
+    assert_eq!(reused, 0);
+    assert!(max_difference(&half, &same) < 1e-4);
+    // Two at once, halves of one each, add up to the one.
+    s.set_adapters(&[(adapter.clone(), 0.5), (other, 1.0)]).unwrap();
+    assert!(max_difference(&logits(&mut s, &prompt).0, &with) < 1e-3);
+
+    s.set_adapters(&[]).unwrap();
+    assert_eq!(logits(&mut s, &prompt), (base.clone(), 0), "to the last bit");
+
+    // A fork keeps them; a new session on the pooled context does not inherit them.
+    s.set_adapters(&[(adapter, 1.0)]).unwrap();
+    logits(&mut s, &prompt);
+    let mut fork = s.fork().unwrap();
+    assert_eq!(logits(&mut fork, &prompt).1, 39);
+    drop((s, fork));
+    assert_eq!(logits(&mut session(&model, 64), &prompt).0, base);
+    assert!(matches!(
+        Session::new(&model, &options(64)).unwrap().set_adapters(&[(
+            open(&model, lora("llama", PAIRS, 1.0)).unwrap(),
+            f32::NAN
+        )]),
+        Err(e) if e.code() == Code::InvalidArgument
+    ));
+}
+
+#[test]
+fn every_source_gives_the_same_adapter() {
+    let model = tiny(Family::Llama);
+    let bytes = lora("llama", PAIRS, 16.0);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("adapter.gguf");
+    std::fs::write(&path, &bytes).unwrap();
+    let inside = directory.path().join("asset.bin");
+    std::fs::write(&inside, [&[7; 4096], bytes.as_slice(), &[9; 100]].concat()).unwrap();
+    let part = Source::file(File::open(inside).unwrap(), 4096, Some(bytes.len() as u64));
+    let prompt = ids(20, 250, 2);
+    let with = |source: Source| {
+        let adapter = Adapter::open(&model, source).unwrap();
+        let mut s = session(&model, 64);
+        s.set_adapters(&[(adapter.clone(), 1.0)]).unwrap();
+        (adapter.digest().to_owned(), logits(&mut s, &prompt).0)
+    };
+    let expected = with(path.into());
+    assert_eq!(with(part), expected);
+    assert_eq!(with(Source::memory(bytes)), expected);
+}
+
+#[test]
+fn an_adapter_of_another_model_is_refused() {
+    let model = tiny(Family::Llama);
+    let refused = |bytes| open(&model, bytes).unwrap_err();
+    assert_eq!(refused(lora("qwen2", PAIRS, 1.0)), Code::AdapterMismatch);
+    for pair in [
+        ("blk.0.attn_q.weight", 32, 64),
+        ("blk.0.attn_q.weight", 64, 32),
+        ("blk.7.attn_q.weight", 64, 64),
+        ("token_embd.weight", 64, 64),
+    ] {
+        let code = refused(lora("llama", &[pair], 1.0));
+        // An embedding's pair is stored the other way round: what is not, is no pair.
+        let expected =
+            if pair.0.starts_with("token") { Code::AdapterRank } else { Code::AdapterMismatch };
+        assert_eq!(code, expected, "{pair:?}");
+    }
+    let missing = Adapter::open(&model, Path::new("no/such.gguf")).unwrap_err();
+    assert_eq!(missing.code(), Code::NotFound);
+
+    // Loaded for one model, attached to another of the very same file.
+    let adapter = open(&model, lora("llama", PAIRS, 1.0)).unwrap();
+    let mut s = session(&tiny(Family::Llama), 64);
+    assert_eq!(s.set_adapters(&[(adapter, 1.0)]).unwrap_err().code(), Code::AdapterMismatch);
+}
