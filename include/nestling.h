@@ -588,8 +588,9 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_metadata_key(
     nest_string *NEST_NULLABLE *NEST_NONNULL key);
 
 /**
- * The memory that a session with these options would take, and whether it fits. Nothing is allocated for it, no
- * weights are read. `options` of the kind "session".
+ * The memory that a session with these options would take with the weights, and whether it fits. Nothing is allocated
+ * for it, no weights are read: opened with `vocab_only`, a model can be planned before it is loaded. `options` of the
+ * kind "session".
  *
  * Fills `plan`. Any thread. Errors: NULL_POINTER, STRUCT_SIZE, INVALID_OPTION, UNSUPPORTED, BUSY.
  */

@@ -178,6 +178,11 @@ fn a_tokenizer_alone_needs_no_weights() {
     let tokenizer = nestling::tokenizer::Tokenizer::new(&model);
     assert!(!tokenizer.encode("Hello", Default::default()).unwrap().is_empty());
     assert_eq!(Session::new(&model, &options(64)).unwrap_err().code(), Code::WrongState);
+    // A plan comes before the weights are loaded, and is the same as afterwards.
+    let (before, after) = (model.plan(&options(512)), open(smollm2()).plan(&options(512)));
+    let (before, after) = (before.unwrap(), after.unwrap());
+    assert_eq!((before.weights, before.kv_cache), (after.weights, after.kv_cache));
+    assert_eq!((before.compute, before.fits), (after.compute, true));
 }
 
 #[test]

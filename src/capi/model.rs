@@ -252,8 +252,9 @@ pub unsafe extern "C" fn nest_model_metadata_key(
     })
 }
 
-/// The memory that a session with these options would take, and whether it fits. Nothing is allocated for it, no
-/// weights are read. `options` of the kind "session".
+/// The memory that a session with these options would take with the weights, and whether it fits. Nothing is allocated
+/// for it, no weights are read: opened with `vocab_only`, a model can be planned before it is loaded. `options` of the
+/// kind "session".
 ///
 /// Fills `plan`. Any thread. Errors: NULL_POINTER, STRUCT_SIZE, INVALID_OPTION, UNSUPPORTED, BUSY.
 ///

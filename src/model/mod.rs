@@ -3,6 +3,7 @@
 mod fingerprint;
 mod info;
 mod open;
+mod placement;
 mod pool;
 
 use std::sync::{Arc, OnceLock};
@@ -27,7 +28,7 @@ struct Inner {
     files: ModelFiles,
     info: ModelInfo,
     options: ModelOptions,
-    n_gpu_layers: i32,
+    placement: placement::Placement,
     fingerprint: OnceLock<String>,
     special: OnceLock<Vec<String>>,
 }
@@ -53,7 +54,7 @@ impl Model {
 
     /// How many layers run on a GPU; more than the model has means all of them.
     pub fn n_gpu_layers(&self) -> u32 {
-        self.0.n_gpu_layers.unsigned_abs()
+        self.0.placement.n_gpu_layers.unsigned_abs()
     }
 
     /// A metadata value as text: scalars as written, arrays as JSON cut after 1,000 elements.

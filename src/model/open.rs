@@ -2,21 +2,21 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::placement::Placement;
 use super::{Inner, Model, ModelInfo, pool};
 use crate::cancel::CancelToken;
-use crate::device;
-use crate::error::{Code, Result, bail};
+use crate::error::{Result, bail};
 use crate::format::{Access, ModelFiles, Source};
-use crate::ggml::{Input, LoadParams, RawDevice, RawModel};
+use crate::ggml::{Input, LoadParams, RawModel};
 use crate::job::{Job, Monitor};
-use crate::options::{ModelOptions, Options, Repack};
+use crate::options::{ModelOptions, Options};
 
 impl Model {
     /// Opens a model: checks the files, then maps or reads the weights.
     ///
     /// # Errors
-    /// `Gguf...` for a bad file, `ModelLoad` if the engine refuses it, `DeviceNotFound`,
-    /// `InvalidOption`, and the codes of files.
+    /// `Gguf...` for a bad file, `ModelLoad` if the engine refuses it, `DoesNotFit` if its weights must be
+    /// in memory and there is not enough, `DeviceNotFound`, `InvalidOption`, and the codes of files.
     pub fn open(source: impl Into<Source>, options: &ModelOptions) -> Result<Self> {
         Self::open_with(source, options, &Monitor::default())
     }
@@ -33,16 +33,15 @@ impl Model {
         let files = ModelFiles::open(&source.into(), access)?;
         check_alignment(&files, options)?;
         let info = ModelInfo::read(&files);
-        let devices = device::choose(&options.device)?;
-        let n_gpu_layers = gpu_layers(options, &info, &devices)?;
-        let raw = Arc::new(load(&files, options, &devices, n_gpu_layers, false, monitor)?);
+        let placement = Placement::choose(options, &files, &info)?;
+        let raw = Arc::new(load(&files, options, &placement, Read::Weights, monitor)?);
         Ok(Self(Arc::new(Inner {
             pool: pool::Pool::default(),
             raw,
             files,
             info,
             options: options.clone(),
-            n_gpu_layers,
+            placement,
             fingerprint: OnceLock::new(),
             special: OnceLock::new(),
         })))
@@ -60,36 +59,44 @@ impl Model {
         })
     }
 
-    /// A copy of the model that has metadata but no weights, to count memory with.
+    /// A copy of the model that has all tensors but no memory for them, to count memory with.
     pub(crate) fn hollow(&self) -> Result<Arc<RawModel>> {
-        let devices = device::choose(&self.0.options.device)?;
-        let monitor = Monitor::default();
-        let options = &self.0.options;
-        load(&self.0.files, options, &devices, self.0.n_gpu_layers, true, &monitor).map(Arc::new)
+        let inner = &*self.0;
+        load(&inner.files, &inner.options, &inner.placement, Read::Nothing, &Monitor::default())
+            .map(Arc::new)
     }
+}
+
+/// What the engine reads of a model's tensors.
+#[derive(Clone, Copy, PartialEq)]
+enum Read {
+    /// All, or none for `vocab_only`.
+    Weights,
+    /// Their table: nothing is allocated.
+    Nothing,
 }
 
 fn load(
     files: &ModelFiles,
     options: &ModelOptions,
-    devices: &[RawDevice],
-    n_gpu_layers: i32,
-    no_alloc: bool,
+    placement: &Placement,
+    read: Read,
     monitor: &Monitor,
 ) -> Result<RawModel> {
     let progress = |fraction: f32| {
         monitor.report(fraction);
         !monitor.cancel().is_triggered()
     };
+    let no_alloc = read == Read::Nothing;
     let params = LoadParams {
-        devices,
-        n_gpu_layers,
+        devices: &placement.devices,
+        n_gpu_layers: placement.n_gpu_layers,
         // The engine asserts that nothing is mapped when nothing is allocated.
         mmap: options.use_mmap && !no_alloc,
         mlock: options.use_mlock && !no_alloc,
-        repack: options.repack != Repack::Off,
+        repack: placement.repack,
         check_tensors: options.check_tensors,
-        vocab_only: options.vocab_only,
+        vocab_only: options.vocab_only && !no_alloc,
         no_alloc,
         progress: &progress,
     };
@@ -131,34 +138,4 @@ fn paths(files: &ModelFiles) -> Result<Vec<std::path::PathBuf>> {
         }
     }
     Ok(paths)
-}
-
-/// The number of layers to put on the devices.
-fn gpu_layers(options: &ModelOptions, info: &ModelInfo, devices: &[RawDevice]) -> Result<i32> {
-    if devices.is_empty() {
-        return match options.n_gpu_layers.value() {
-            Some(n) if n > 0 && options.device != "auto" => Err(crate::error::Error::new(
-                Code::InvalidOption,
-                format!(
-                    "n_gpu_layers={n} with device={}: that device runs no layers; choose a GPU that \
-                     `nestling devices` lists, or set n_gpu_layers=0",
-                    options.device
-                ),
-            )),
-            _ => Ok(0),
-        };
-    }
-    // One more than the layers: the output matrix counts as one.
-    let all = i64::from(info.n_layer) + 1;
-    let wanted = match options.n_gpu_layers.value() {
-        Some(n) => n,
-        None => fitting(info, devices.iter().map(|d| d.memory().0).sum(), all),
-    };
-    Ok(i32::try_from(wanted.min(all)).unwrap_or(i32::MAX))
-}
-
-/// How many layers fit in `free` bytes, with a fifth left for the cache and the computation.
-fn fitting(info: &ModelInfo, free: u64, all: i64) -> i64 {
-    let per_layer = info.weight_bytes / all.unsigned_abs().max(1) + 1;
-    i64::try_from(free / 5 * 4 / per_layer).unwrap_or(all).min(all)
 }

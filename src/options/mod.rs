@@ -14,8 +14,8 @@ const MAX_INT: i64 = i32::MAX as i64;
 choice! {
     /// Whether weights are repacked into private memory for faster kernels.
     Repack {
-        Auto = "auto" "Repack where the engine knows a faster layout (not with memory sources).",
-        On = "on" "As auto; an error is logged when the engine cannot.",
+        Auto = "auto" "Where the engine knows a faster layout, and a second copy of the weights fits in the free memory.",
+        On = "on" "Where the engine knows a faster layout, however little memory is free.",
         Off = "off" "Use the mapped weights as they are: no private copy.",
     }
 }
@@ -46,7 +46,7 @@ choice! {
 choice! {
     /// What happens when the context is full.
     ContextFull {
-        Error = "error" "The generation ends with the reason `context_full`.",
+        Error = "error" "The generation fails with `ContextFull`; what it gave out before stays.",
         Shift = "shift" "The oldest tokens after the kept prefix are dropped.",
     }
 }
@@ -65,10 +65,10 @@ options! {
         device: String = "auto".into(), (), "Where layers run: auto, cpu, or a device name as `nestling devices` prints it.";
         n_gpu_layers: Auto = Auto::Auto, 0..=MAX_INT, "Layers on the GPU; auto = as many as fit in its free memory.";
         use_mmap: bool = true, (), "Map the file into memory; off reads it into private memory.";
-        use_mlock: bool = false, (), "Keep the weights in RAM (needs the right to lock memory).";
-        repack: Repack = Repack::Auto, (), "Repack weights into private memory for speed.";
+        use_mlock: bool = false, (), "Keep the weights in RAM (needs the right to lock memory; without it a warning is logged).";
+        repack: Repack = Repack::Auto, (), "Whether weights are copied into private memory in a faster layout.";
         check_tensors: bool = false, (), "Check every weight for invalid numbers while loading (slow).";
-        vocab_only: bool = false, (), "Load the tokenizer only: no weights, no sessions.";
+        vocab_only: bool = false, (), "Load the tokenizer only: no weights, no sessions; memory can still be planned.";
     }
 }
 

@@ -42,12 +42,13 @@ pub struct DeviceNeed {
     pub device: String,
     /// What it must hold.
     pub needed: u64,
-    /// What it has free. For the host, weights of the already open model count as free again.
+    /// What it has free; the memory that the open model's weights take counts as free for them.
     pub free: u64,
 }
 
 impl Model {
-    /// What a session with these options would take. Nothing is allocated for it, no weights are read. For
+    /// What a session with these options would take, with the weights; also for a model opened with
+    /// `vocab_only`, so that a plan can come before the weights are loaded. Nothing is allocated for it, no weights are read. For
     /// contexts of more than 131,072 tokens `compute` is extrapolated.
     ///
     /// # Errors
@@ -59,14 +60,13 @@ impl Model {
         let sum = |f: fn(&MemoryPart) -> u64| parts.iter().map(f).sum::<u64>();
         let (weights, kv_cache, compute) =
             (sum(|p| p.weights), sum(|p| p.kv_cache), sum(|p| p.compute));
-        let on_host: u64 = parts.iter().filter(|p| p.device.is_none()).map(|p| p.weights).sum();
         let host = device::host_memory();
-        let devices = needs(&parts, host, on_host);
+        let devices = needs(&parts, host, !self.options().vocab_only);
         let fits = devices.iter().all(|d| d.needed <= d.free);
         Ok(Plan {
             n_ctx: params.n_ctx,
             weights,
-            weights_mapped: if self.options().use_mmap { self.mapped(&parts) } else { 0 },
+            weights_mapped: self.mapped(&parts),
             kv_cache,
             compute,
             total: weights + kv_cache + compute,
@@ -83,26 +83,31 @@ impl Model {
 
     /// Weights that stay in the mapped file: all that is not repacked or on a device.
     fn mapped(&self, parts: &[MemoryPart]) -> u64 {
+        if !self.options().use_mmap || self.files().parts().iter().any(|p| p.memory().is_some()) {
+            return 0;
+        }
         let private = |p: &&MemoryPart| p.device.is_some() || p.name.contains("REPACK");
         let private: u64 = parts.iter().filter(private).map(|p| p.weights).sum();
         self.info().weight_bytes.saturating_sub(private)
     }
 }
 
-fn needs(parts: &[MemoryPart], host: HostMemory, loaded: u64) -> Vec<DeviceNeed> {
+/// What each device must hold. Weights that are `loaded` are in its memory already.
+fn needs(parts: &[MemoryPart], host: HostMemory, loaded: bool) -> Vec<DeviceNeed> {
+    let on_host = parts.iter().filter(|p| p.device.is_none());
+    let held = if loaded { on_host.map(|p| p.weights).sum() } else { 0 };
     let need = |p: &MemoryPart| p.weights + p.kv_cache + p.compute;
     let needed = parts.iter().filter(|p| p.device.is_none()).map(need).sum();
     let mut all = vec![DeviceNeed {
         device: "CPU".into(),
         needed,
-        // The open model's weights are in memory already.
-        free: (host.available + loaded).min(host.total),
+        free: (host.available + held).min(host.total),
     }];
     for device in device::devices() {
         let of_it = parts.iter().filter(|p| p.device.as_deref() == Some(&device.name));
         let (needed, weights) = of_it.fold((0, 0), |(n, w), p| (n + need(p), w + p.weights));
         if needed > 0 {
-            let free = device.memory_free + weights;
+            let free = device.memory_free + if loaded { weights } else { 0 };
             all.push(DeviceNeed { device: device.name, needed, free });
         }
     }

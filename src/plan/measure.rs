@@ -1,6 +1,6 @@
 //! Memory as the engine counts it, without allocating it.
 
-use crate::error::Result;
+use crate::error::{Result, bail};
 use crate::ggml::{self, ContextParams, MemoryPart, RawContext};
 use crate::model::Model;
 
@@ -15,6 +15,9 @@ const STEP: u64 = 256;
 /// Above [`COUNTED`] tokens all parts grow linearly, so that two smaller contexts tell the larger one.
 pub(super) fn measure(model: &Model, params: &ContextParams) -> Result<Vec<MemoryPart>> {
     let hollow = model.hollow()?;
+    if !hollow.is_generative() {
+        bail!(Unsupported, "this architecture does not generate text: it has no session to plan")
+    }
     let count = |n_ctx: u32| -> Result<Vec<MemoryPart>> {
         // A context over a model without weights: the engine counts, but allocates nothing.
         let context = RawContext::new(&hollow, &ContextParams { n_ctx, ..params.clone() })?;

@@ -27,7 +27,8 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> Outcome {
-    let model_options: ModelOptions = flags::read(matches)?;
+    // Without weights: the answer may be that they do not fit.
+    let model_options = ModelOptions { vocab_only: true, ..flags::read(matches)? };
     let session_options: SessionOptions = flags::read(matches)?;
     interrupt::install(Idle::End)?;
     let work = Work::begin();
