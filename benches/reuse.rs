@@ -59,13 +59,15 @@ fn measure(model: &Model, name: &str, template: &str, setting: &Setting) -> Resu
     generation.sampling.temperature = 0.0;
 
     let mut session = Session::new(model, &options)?;
+    // The yardstick for differences: how far the logits move when nothing but the batch size changes.
+    let mut small = Session::new(model, &SessionOptions { n_ubatch: 32, ..options })?;
     let base = conversation(&mut session, &generation, setting.tokens)?;
     let held = tokens(&mut session, &generation, &base, false)?;
     for case in cases(&mut session, &generation, &base, &held)? {
         let sent = tokens(&mut session, &generation, &case.messages, true)?;
         let (mut with, mut without) = (Vec::new(), Vec::new());
         let (mut reused, mut apart, mut range, mut same_token) = (0, 0f32, 0f32, true);
-        let mut whole = Vec::new();
+        let (mut whole, mut fresh_logits) = (Vec::new(), Vec::new());
         for _ in 0..setting.rounds {
             session.reset();
             session.evaluate(&held, &Default::default())?;
@@ -79,7 +81,9 @@ fn measure(model: &Model, name: &str, template: &str, setting: &Setting) -> Resu
             same_token &= token == fresh.1;
             apart = apart.max(difference(&logits, &fresh.2));
             whole = logits;
-            let (low, high) = fresh.2.iter().fold((0f32, 0f32), |(l, h), &x| (l.min(x), h.max(x)));
+            fresh_logits = fresh.2;
+            let (low, high) =
+                fresh_logits.iter().fold((0f32, 0f32), |(l, h), &x| (l.min(x), h.max(x)));
             range = high - low;
         }
         // Nothing is reused here either, but the tokens are evaluated in the same two steps: the engine's
@@ -88,10 +92,15 @@ fn measure(model: &Model, name: &str, template: &str, setting: &Setting) -> Resu
         session.evaluate(sent.get(..case.common).unwrap_or_default(), &Default::default())?;
         let (_, _, logits) = first_token(&mut session, &generation, &case.messages)?;
         let same_split = difference(&whole, &logits);
+        small.reset();
+        let (_, _, logits) = first_token(&mut small, &generation, &case.messages)?;
+        let small_batches = difference(&fresh_logits, &logits);
         println!(
             "{{\"model\":{name:?},\"case\":{:?},\"held\":{},\"sent\":{},\"expected\":{},\
              \"reused\":{reused},\"with_s\":{with:?},\"without_s\":{without:?},\
-             \"logits_apart\":{apart},\"same_split_apart\":{same_split},\"logits_range\":{range},\"same_token\":{same_token}}}",
+             \"logits_apart\":{apart},\"same_split_apart\":{same_split},\
+             \"small_batches_apart\":{small_batches},\"logits_range\":{range},\
+             \"same_token\":{same_token}}}",
             case.name,
             held.len(),
             sent.len(),

@@ -110,6 +110,32 @@ def interleaved(rounds, programs):
     return results
 
 
+def in_turns(*commands, units):
+    """Runs the programs as processes that wait for each other after each measurement, in an order that is reversed
+    every time; returns their results."""
+    pipe, surroundings = subprocess.PIPE, {**os.environ, "BENCH_TURNS": "1"}
+    programs = [
+        subprocess.Popen([str(c) for c in command], cwd=ROOT, env=surroundings, stdin=pipe, stdout=pipe, stderr=pipe)
+        for command in commands
+    ]
+    ready = lambda p: p.stderr.read(1) in (b".", b"") or sys.exit(p.stderr.read().decode())
+    for p in programs:
+        ready(p)
+    for i in range(units):
+        for p in programs[:: 1 if i % 2 == 0 else -1]:
+            p.stdin.write(b"\n")
+            p.stdin.flush()
+            ready(p)
+    results = []
+    for p, command in zip(programs, commands):
+        out, _ = p.communicate()
+        if p.returncode != 0:
+            sys.exit(f"{command[0]} failed with status {p.returncode}")
+        results.append(json.loads(out.splitlines()[-1]))
+        RAW.append({"command": [str(c) for c in command], "result": results[-1]})
+    return results
+
+
 def spread(values, digits):
     return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
@@ -123,46 +149,48 @@ def table(head, rows):
 
 
 def rate(o):
-    """Through the C interface against a bare loop over the same engine."""
+    """Through the C interface against a bare loop over the same engine, turn by turn: both processes stay, one works."""
     rows = []
     for name, file in MODELS.items():
-        arguments = ["rate", CACHE / file, TEXT, o.threads, o.repeats]
-        both = interleaved(
-            o.rounds,
-            {"ours": lambda: run(OUT / "nestling", *arguments), "bare": lambda: run(OUT / "engine", *arguments)},
-        )
+        turns = 5 * o.rounds
+        arguments = ["rate", CACHE / file, TEXT, o.threads, turns]
+        ours, bare = in_turns([OUT / "nestling", *arguments], [OUT / "engine", *arguments], units=3 * (turns + 1))
         for key in ("input", "output"):
-            if len({r[key] for r in both["ours"] + both["bare"]}) != 1:
+            if ours[key] != bare[key]:
                 sys.exit(f"{name}: the programs did not do the same work: their {key} differs")
-        for label, ours, bare, n in (
-            (f"prompt, {N_PROMPT} tokens", "prompt_s", "prompt_s", N_PROMPT),
-            (f"decode, {N_DECODE} tokens, greedy", "decode_s", "decode_s", N_DECODE),
-            (f"decode, {N_DECODE} tokens, default sampling", "sampled_s", "decode_s", N_DECODE),
+        for label, key, n in (
+            (f"prompt, {N_PROMPT} tokens", "prompt_s", N_PROMPT),
+            (f"decode, {N_DECODE} tokens, greedy", "greedy_s", N_DECODE),
+            (f"decode, {N_DECODE} tokens, default sampling", "sampled_s", N_DECODE),
         ):
-            mine, theirs = [median(r[ours]) for r in both["ours"]], [median(r[bare]) for r in both["bare"]]
-            ratios = [b / a for a, b in zip(mine, theirs)]
+            mine, theirs = ours[key], bare[key]
+            ratios = sorted(b / a for a, b in zip(mine, theirs))
+            middle = [ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]]
             # What else the machine does only ever adds time: the fastest runs tell most about the programs.
-            fastest = min(min(r[bare]) for r in both["bare"]) / min(min(r[ours]) for r in both["ours"])
+            fastest = min(theirs) / min(mine)
             rates = [f"{n / median(mine):.1f}", f"{n / median(theirs):.1f}"]
-            rows.append([name, label, *rates, spread(ratios, 3), f"{fastest:.3f}"])
-    head = ["model", "", "Nestling, tokens/s", "bare loop, tokens/s", "ratio: median (min to max)", "of the fastest"]
+            text = f"{median(ratios):.3f} ({middle[0]:.3f} to {middle[1]:.3f})"
+            rows.append([name, label, *rates, text, f"{fastest:.3f}"])
+    head = ["model", "", "Nestling, tokens/s", "bare loop, tokens/s", "ratio: median (quartiles)", "of the fastest"]
     return table(head, rows)
 
 
 def cost(o):
-    """The part of a token's time that is not spent inside the engine."""
+    """The part of the time that is not spent inside the engine."""
     rows = []
+    kinds = {
+        "prompt": (1, "prompt of 512 tokens, each"),
+        "greedy": (N_DECODE, "decode, greedy, a token"),
+        "sampled": (N_DECODE, "decode, default sampling, a token"),
+    }
     for name, file in MODELS.items():
         results = [run(OUT / "cost", "cost", CACHE / file, TEXT, o.threads, o.repeats) for _ in range(o.rounds)]
-        for label in ("greedy", "sampled"):
-            own, share = [], []
-            for r in results:
-                for whole, engine in zip(r[f"{label}_s"], r[f"{label}_engine_s"]):
-                    own.append((whole - engine) / N_DECODE * 1e6)
-                    share.append((whole - engine) / engine * 100)
-            text = "default sampling" if label == "sampled" else label
-            rows.append([name, text, spread(own, 1), spread(share, 2)])
-    return table(["model", "", "own time, µs a token", "of the engine's time, %"], rows)
+        for kind, (n, label) in kinds.items():
+            both = [pair for r in results for pair in zip(r[f"{kind}_s"], r[f"{kind}_engine_s"])]
+            own = [(whole - engine) / n * 1e6 for whole, engine in both]
+            share = [(whole - engine) / engine * 100 for whole, engine in both]
+            rows.append([name, label, spread(own, 1), spread(share, 2)])
+    return table(["model", "", "own time, µs", "of the engine's time, %"], rows)
 
 
 def reuse(o):
@@ -185,11 +213,12 @@ def reuse(o):
                 spread(ratios, 1),
                 f"{r['logits_apart']:.2g} of {r['logits_range']:.2g}",
                 f"{r['same_split_apart']:.2g}",
+                f"{r['small_batches_apart']:.2g}",
                 "yes" if r["same_token"] else "no",
             ]
         )
     head = ["model", "unchanged", "tokens sent", "reused / expected", "ms with reuse", "ms without", "ratio"]
-    head += ["logits apart", "in the same steps", "same token"]
+    head += ["logits apart", "in the same steps", "batches of 32", "same token"]
     return table(head, rows)
 
 

@@ -21,6 +21,13 @@ static void bench_fail(const char *what) {
     exit(1);
 }
 
+/* Under BENCH_TURNS: tells on standard error that the next measurement may begin, and waits for a line. */
+static void bench_turn(void) {
+    if (getenv("BENCH_TURNS") == NULL) return;
+    fputc('.', stderr);
+    if (fgetc(stdin) == EOF) bench_fail("standard input ended before the last turn");
+}
+
 /* The text of a file, repeated `times` times. The caller frees it. */
 static char *bench_text(const char *path, int times) {
     FILE *file = fopen(path, "rb");

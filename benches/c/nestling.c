@@ -46,48 +46,59 @@ static void start(Library *library, const char *text_path, int threads) {
     free(text);
 }
 
-/* An answer to the first `n` tokens of the text; `times` holds the first call, which evaluates them, and the rest. */
-static uint64_t answer(Library *library, const nest_options *options, int n, int more, uint64_t hash, double times[2]) {
+/* Seconds of an answer: its first call, which evaluates the prompt, and the others; of these, the engine's. */
+typedef struct {
+    double first, rest, engine_first, engine_rest;
+} Times;
+
+/* An answer to the first `n` tokens of the text, of one token and `more`. */
+static uint64_t answer(Library *library, const nest_options *options, int n, int more, uint64_t hash, Times *times) {
     nest_generation *generation;
     nest_piece piece;
     memset(&piece, 0, sizeof piece);
     piece.struct_size = sizeof piece;
     int32_t has_piece = 0;
     check(nest_session_reset(library->session));
+    double engine = cost_of_engine();
     double begin = bench_now();
     check(nest_generation_new_tokens(library->session, nest_tokens_data(library->prompt), (uint64_t)n, options, NULL,
                                      &generation));
     check(nest_generation_next(generation, &piece, &has_piece));
     double first = bench_now();
     hash = bench_hash(hash, &piece.token, 1);
-    cost_begin();
+    times->engine_first = cost_of_engine() - engine;
     for (int i = 0; i < more; i++) {
         check(nest_generation_next(generation, &piece, &has_piece));
         if (!has_piece) bench_fail("the answer ended");
         hash = bench_hash(hash, &piece.token, 1);
     }
-    times[0] = first - begin;
-    times[1] = bench_now() - first;
+    times->first = first - begin;
+    times->rest = bench_now() - first;
+    times->engine_rest = cost_of_engine() - engine - times->engine_first;
     nest_generation_free(generation);
     return hash;
 }
 
 static void rate(Library *library, int repeats) {
-    double prompt_s[MAX_REPEATS], decode_s[MAX_REPEATS], sampled_s[MAX_REPEATS], times[2];
+    double prompt_s[MAX_REPEATS], decode_s[MAX_REPEATS], sampled_s[MAX_REPEATS];
+    Times times;
     uint64_t output = 0;
     for (int i = -1; i < repeats; i++) { /* the first pass warms up */
-        output = answer(library, library->greedy, N_PROMPT, 0, 0, times);
-        double prompt_time = times[0];
-        output = answer(library, library->greedy, N_SHORT, N_DECODE, output, times);
-        double decode_time = times[1];
-        answer(library, library->sampled, N_SHORT, N_DECODE, 0, times);
+        bench_turn();
+        output = answer(library, library->greedy, N_PROMPT, 0, 0, &times);
+        double prompt_time = times.first;
+        bench_turn();
+        output = answer(library, library->greedy, N_SHORT, N_DECODE, output, &times);
+        double decode_time = times.rest;
+        bench_turn();
+        answer(library, library->sampled, N_SHORT, N_DECODE, 0, &times);
         if (i < 0) continue;
         prompt_s[i] = prompt_time;
         decode_s[i] = decode_time;
-        sampled_s[i] = times[1];
+        sampled_s[i] = times.rest;
     }
     bench_print_list("prompt_s", prompt_s, repeats);
-    bench_print_list("decode_s", decode_s, repeats);
+    bench_print_list("greedy_s", decode_s, repeats);
     bench_print_list("sampled_s", sampled_s, repeats);
     printf("\"input\":\"%016llx\",",
            (unsigned long long)bench_hash(0, nest_tokens_data(library->prompt), N_PROMPT));
@@ -95,26 +106,34 @@ static void rate(Library *library, int repeats) {
 }
 
 static void peak(Library *library) {
-    double times[2];
-    answer(library, library->greedy, N_SHORT, N_PEAK - 1, 0, times);
-    printf("\"rate\":%.3f,", (N_PEAK - 1) / times[1]);
+    Times times;
+    answer(library, library->greedy, N_SHORT, N_PEAK - 1, 0, &times);
+    printf("\"rate\":%.3f,", (N_PEAK - 1) / times.rest);
     bench_print_memory();
 }
 
-/* Per repeat: the whole time of 128 calls, and of that what the engine took. */
-static void cost(Library *library, int repeats) {
-    const char *names[2][2] = {{"greedy_s", "greedy_engine_s"}, {"sampled_s", "sampled_engine_s"}};
-    for (int kind = 0; kind < 2; kind++) {
-        double whole[MAX_REPEATS] = {0}, engine[MAX_REPEATS] = {0}, times[2];
-        for (int i = -1; i < repeats; i++) {
-            answer(library, kind == 0 ? library->greedy : library->sampled, N_SHORT, N_DECODE, 0, times);
-            if (i < 0) continue;
-            whole[i] = times[1];
-            engine[i] = cost_of_engine();
-        }
-        bench_print_list(names[kind][0], whole, repeats);
-        bench_print_list(names[kind][1], engine, repeats);
+static void cost_of(Library *library, const char *name, const nest_options *options, int n, int more, int repeats) {
+    double whole[MAX_REPEATS] = {0}, engine[MAX_REPEATS] = {0};
+    char label[64];
+    Times times;
+    for (int i = -1; i < repeats; i++) {
+        answer(library, options, n, more, 0, &times);
+        if (i < 0) continue;
+        whole[i] = more > 0 ? times.rest : times.first;
+        engine[i] = more > 0 ? times.engine_rest : times.engine_first;
     }
+    if (engine[0] == 0) bench_fail("no call of the engine was seen: link with -DCOST and --wrap");
+    snprintf(label, sizeof label, "%s_s", name);
+    bench_print_list(label, whole, repeats);
+    snprintf(label, sizeof label, "%s_engine_s", name);
+    bench_print_list(label, engine, repeats);
+}
+
+/* The whole time of a prompt's and of 128 tokens' calls, and of that what the engine took. */
+static void cost(Library *library, int repeats) {
+    cost_of(library, "prompt", library->greedy, N_PROMPT, 0, repeats);
+    cost_of(library, "greedy", library->greedy, N_SHORT, N_DECODE, repeats);
+    cost_of(library, "sampled", library->sampled, N_SHORT, N_DECODE, repeats);
 }
 
 int main(int argc, char **argv) {
