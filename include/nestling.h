@@ -260,6 +260,18 @@ extern "C" {
 #define NEST_ERROR_ADAPTER_SHAPE 704
 /** The two matrices of a pair have different ranks. */
 #define NEST_ERROR_ADAPTER_RANK 705
+/** A LoRA target is unknown, or the model has no such weight. */
+#define NEST_ERROR_LORA_TARGET 900
+/** The rank does not fit the weights it should adapt. */
+#define NEST_ERROR_LORA_RANK 901
+/** The range of layers to adapt is empty or outside the model. */
+#define NEST_ERROR_LORA_LAYERS 902
+/** The file is not a training checkpoint that this build reads, or it is damaged. */
+#define NEST_ERROR_CHECKPOINT_FORMAT 910
+/** The checkpoint belongs to another model or dataset. */
+#define NEST_ERROR_CHECKPOINT_FOREIGN 911
+/** The loss or a gradient is not a finite number. */
+#define NEST_ERROR_TRAINING_DIVERGED 920
 
 /** Why a call failed. */
 typedef struct nest_error nest_error;
@@ -618,7 +630,7 @@ NEST_API void nest_model_free(nest_model *NEST_NULLABLE model);
 /* ---- Options, set by name. A new option changes neither this header nor any binding: nest_options_reference lists them. ---- */
 
 /**
- * The default options of a kind: "model", "session" or "generation" (which includes sampling).
+ * The default options of a kind: "model", "session", "generation" (which includes sampling) or "trainer".
  *
  * Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
  */

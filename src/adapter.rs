@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Result, bail};
+use crate::format::gguf::TensorInfo;
 use crate::format::{AdapterFile, Part, Source};
 use crate::ggml::{Input, RawAdapter};
 use crate::model::Model;
@@ -25,7 +26,8 @@ impl Adapter {
     /// architecture or shape.
     pub fn open(model: &Model, source: impl Into<Source>) -> Result<Self> {
         let file = AdapterFile::open(&source.into())?;
-        check_fit(&file, model)?;
+        let weight = |name: &str| model.files().tensor(name).map(|(_, tensor)| tensor);
+        check_fit(&file, &model.info().architecture, weight)?;
         let part = file.part();
         let memory = part.memory();
         let input = match (&memory, part.file()) {
@@ -53,9 +55,16 @@ impl std::fmt::Debug for Adapter {
     }
 }
 
-/// Whether every pair of the adapter fits the weight it changes.
-fn check_fit(file: &AdapterFile, model: &Model) -> Result<()> {
-    let architecture = &model.info().architecture;
+/// Whether the adapter is for the architecture, and every pair fits the weight it changes. `weight` finds a
+/// weight of the model by name.
+///
+/// # Errors
+/// `AdapterMismatch`.
+pub(crate) fn check_fit<'a>(
+    file: &AdapterFile,
+    architecture: &str,
+    weight: impl Fn(&str) -> Option<&'a TensorInfo>,
+) -> Result<()> {
     if file.arch() != architecture {
         bail!(
             AdapterMismatch,
@@ -65,7 +74,7 @@ fn check_fit(file: &AdapterFile, model: &Model) -> Result<()> {
         )
     }
     for (name, a, b) in file.pairs() {
-        let Some((_, weight)) = model.files().tensor(name) else {
+        let Some(weight) = weight(name) else {
             bail!(AdapterMismatch, "the adapter changes {name:?}, which this model does not have")
         };
         let dim = |dims: &[u64], i: usize| dims.get(i).copied().unwrap_or(1);

@@ -222,6 +222,20 @@ codes! {
     AdapterShape = 704,
     /// The two matrices of a pair have different ranks.
     AdapterRank = 705,
+
+    // 900-999: training.
+    /// A LoRA target is unknown, or the model has no such weight.
+    LoraTarget = 900,
+    /// The rank does not fit the weights it should adapt.
+    LoraRank = 901,
+    /// The range of layers to adapt is empty or outside the model.
+    LoraLayers = 902,
+    /// The file is not a training checkpoint that this build reads, or it is damaged.
+    CheckpointFormat = 910,
+    /// The checkpoint belongs to another model or dataset.
+    CheckpointForeign = 911,
+    /// The loss or a gradient is not a finite number.
+    TrainingDiverged = 920,
 }
 
 /// What went wrong: a stable [`Code`] and a message with what, where and the remedy.

@@ -19,5 +19,6 @@ pub mod plan;
 pub mod sampling;
 pub mod session;
 pub mod tokenizer;
+pub mod train;
 
 pub use error::{Code, Error, Result};

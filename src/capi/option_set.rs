@@ -4,7 +4,9 @@ use serde_json::json;
 
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
-use crate::options::{self, GenerationOptions, Input, ModelOptions, Options, SessionOptions, Spec};
+use crate::options::{
+    self, GenerationOptions, Input, ModelOptions, Options, SessionOptions, Spec, TrainerOptions,
+};
 
 /// What a `nest_options` holds.
 #[derive(Debug, Clone)]
@@ -12,6 +14,7 @@ pub(super) enum OptionSet {
     Model(ModelOptions),
     Session(SessionOptions, Vec<(Adapter, f32)>),
     Generation(Box<GenerationOptions>),
+    Trainer(Box<TrainerOptions>),
 }
 
 impl OptionSet {
@@ -21,6 +24,7 @@ impl OptionSet {
             ModelOptions::NAME => Self::Model(ModelOptions::default()),
             SessionOptions::NAME => Self::Session(SessionOptions::default(), Vec::new()),
             GenerationOptions::NAME => Self::Generation(Box::default()),
+            TrainerOptions::NAME => Self::Trainer(Box::default()),
             _ => {
                 let kinds: Vec<_> =
                     options::reference().into_iter().map(|(kind, _)| kind).collect();
@@ -38,6 +42,7 @@ impl OptionSet {
             Self::Model(_) => ModelOptions::NAME,
             Self::Session(..) => SessionOptions::NAME,
             Self::Generation(_) => GenerationOptions::NAME,
+            Self::Trainer(_) => TrainerOptions::NAME,
         }
     }
 
@@ -46,6 +51,7 @@ impl OptionSet {
             Self::Model(o) => o.set(key, input),
             Self::Session(o, _) => o.set(key, input),
             Self::Generation(o) => o.set(key, input),
+            Self::Trainer(o) => o.set(key, input),
         }
     }
 
@@ -55,6 +61,7 @@ impl OptionSet {
             Self::Model(o) => (o.get(key), ModelOptions::specs()),
             Self::Session(o, _) => (o.get(key), SessionOptions::specs()),
             Self::Generation(o) => (o.get(key), GenerationOptions::specs()),
+            Self::Trainer(o) => (o.get(key), TrainerOptions::specs()),
         };
         let Some(value) = found else {
             let keys: Vec<_> = specs.iter().map(|s| s.key).collect();

@@ -21,7 +21,7 @@ impl Handle for nest_options {
     const NAME: &'static str = "nest_options";
 }
 
-/// The default options of a kind: "model", "session" or "generation" (which includes sampling).
+/// The default options of a kind: "model", "session", "generation" (which includes sampling) or "trainer".
 ///
 /// Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
 ///

@@ -6,7 +6,9 @@
 pub mod gate;
 pub mod gguf;
 mod mmap;
+mod replace;
 pub mod source;
 
 pub use gate::{AdapterFile, ModelFiles, Part};
+pub(crate) use replace::replace_file;
 pub use source::{Access, Source};

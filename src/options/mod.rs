@@ -2,9 +2,11 @@
 //! ABI uses, the command-line flag and the line of the printed reference.
 
 mod table;
+mod trainer;
 mod value;
 
 pub use table::{Options, Spec};
+pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
 pub use value::{Auto, Input, Kind, Value};
 
 use table::{choice, options};
@@ -140,6 +142,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (ModelOptions::NAME, ModelOptions::specs()),
         (SessionOptions::NAME, SessionOptions::specs()),
         (GenerationOptions::NAME, GenerationOptions::specs()),
+        (TrainerOptions::NAME, TrainerOptions::specs()),
     ]
 }
 
@@ -163,6 +166,7 @@ mod tests {
         check::<SessionOptions>();
         check::<SamplingOptions>();
         check::<GenerationOptions>();
+        check::<TrainerOptions>();
     }
 
     #[test]

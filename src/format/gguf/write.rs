@@ -9,13 +9,20 @@ use super::value::Value;
 use super::{
     ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, MAX_ALIGNMENT, MAX_DIMS, MAX_KEY, MAX_TENSOR_NAME,
 };
-use crate::error::{Context, Error, Result, bail, err};
+use crate::error::{Error, Result, bail, err};
+use crate::format::replace_file;
 
 struct Tensor<'a> {
     name: String,
     dims: Vec<u64>,
     ggml_type: GgmlType,
-    data: Cow<'a, [u8]>,
+    data: Data<'a>,
+}
+
+enum Data<'a> {
+    Bytes(Cow<'a, [u8]>),
+    /// Encoded while it is written: parameters and optimizer states need no second copy in memory.
+    F32(&'a [f32]),
 }
 
 /// Collects metadata and tensors and writes them as one GGUF file. Tensors are written in the order
@@ -51,8 +58,20 @@ impl<'a> Writer<'a> {
         ggml_type: GgmlType,
         data: impl Into<Cow<'a, [u8]>>,
     ) -> &mut Self {
-        let (name, dims, data) = (name.into(), dims.to_vec(), data.into());
-        self.tensors.push(Tensor { name, dims, ggml_type, data });
+        let data = Data::Bytes(data.into());
+        self.tensors.push(Tensor { name: name.into(), dims: dims.to_vec(), ggml_type, data });
+        self
+    }
+
+    /// Adds a tensor of 32-bit floats: `dims` with the row length first.
+    pub fn tensor_f32(
+        &mut self,
+        name: impl Into<String>,
+        dims: &[u64],
+        values: &'a [f32],
+    ) -> &mut Self {
+        let (ggml_type, data) = (GgmlType::F32, Data::F32(values));
+        self.tensors.push(Tensor { name: name.into(), dims: dims.to_vec(), ggml_type, data });
         self
     }
 
@@ -65,23 +84,7 @@ impl<'a> Writer<'a> {
 
     /// Writes the file beside `path`, then renames it: `path` is never half written.
     pub fn write_file(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let io = |e: &io::Error| Error::io(e, "writing the GGUF file").with_path(path);
-        let directory = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
-        let mut file = tempfile::Builder::new()
-            .prefix(".nestling-")
-            .tempfile_in(directory)
-            .map_err(|e| io(&e))?;
-        let mut out = io::BufWriter::new(file.as_file_mut());
-        self.write_to(&mut out).with_path(path)?;
-        out.flush().map_err(|e| io(&e))?;
-        drop(out);
-        file.as_file().sync_all().map_err(|e| io(&e))?;
-        file.persist(path).map_err(|e| io(&e.error))?;
-        Ok(())
+        replace_file(path.as_ref(), "writing the GGUF file", |out| self.write_to(out))
     }
 
     /// Writes the file to `out`. Errors: `InvalidArgument` when a key, name, shape or data length
@@ -97,7 +100,7 @@ impl<'a> Writer<'a> {
         for data in self.tensors.iter().map(|t| &t.data) {
             let pad = at.next_multiple_of(alignment as usize) - at;
             out.write_all(padding.get(..pad).unwrap_or_default()).map_err(io)?;
-            out.write_all(data).map_err(io)?;
+            data.write_to(out).map_err(io)?;
             at += pad + data.len();
         }
         // The engine counts the last tensor's padding as part of the data.
@@ -190,6 +193,33 @@ impl<'a> Writer<'a> {
         out
     }
 }
+
+impl Data<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Data::Bytes(bytes) => bytes.len(),
+            Data::F32(values) => size_of_val(*values),
+        }
+    }
+
+    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Data::Bytes(bytes) => out.write_all(bytes),
+            Data::F32(values) => {
+                let mut buffer = Vec::with_capacity(4 * F32_CHUNK.min(values.len()));
+                for chunk in values.chunks(F32_CHUNK) {
+                    buffer.clear();
+                    buffer.extend(chunk.iter().flat_map(|v| v.to_le_bytes()));
+                    out.write_all(&buffer)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Floats that are encoded at a time.
+const F32_CHUNK: usize = 16 << 10;
 
 /// Bytes of a tensor's data; `None` for a shape that no file may have.
 pub(super) fn n_bytes(dims: &[u64], ggml_type: GgmlType) -> Option<u64> {
