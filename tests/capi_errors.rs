@@ -84,7 +84,7 @@ fn files() {
 #[test]
 fn options() {
     use Code::{InvalidArgument as Argument, InvalidOption as Value, UnknownOption as Key};
-    let cases: [(&str, &str, &str, Expected); 12] = [
+    let cases: [(&str, &str, &str, Expected); 14] = [
         ("model", "device", "quantum", (Code::DeviceNotFound, "quantum", "device", "auto, cpu")),
         ("model", "use_mmap", "maybe", (Value, "\"maybe\"", "use_mmap", "true or false")),
         ("model", "n_gpu_layers", "-3", (Value, "-3", "n_gpu_layers", "\"auto\" or an integer")),
@@ -96,7 +96,9 @@ fn options() {
         ("generation", "top_p", "1.5", (Value, "1.5", "top_p", "from 0 to 1")),
         ("generation", "max_tokens", "", (Value, "\"\"", "max_tokens", "\"auto\"")),
         ("generation", "seeed", "1", (Key, "seeed", "generation", "seed,")),
-        ("weather", "", "", (Argument, "\"weather\"", "kind", "model, session, generation")),
+        ("trainer", "lora_rank", "0", (Value, "\"0\"", "lora_rank", "an integer from 1")),
+        ("trainer", "learning_rate", "10", (Value, "\"10\"", "learning_rate", "from 0 to 1")),
+        ("weather", "", "", (Argument, "\"weather\"", "kind", "generation, trainer")),
     ];
     for (kind, key, value, expected) in cases {
         let (mut options, kind, key, value) = (null_mut(), c(kind), c(key), c(value));

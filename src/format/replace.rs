@@ -32,3 +32,28 @@ pub(crate) fn replace_file(
     file.persist(path).map_err(|e| io(&e.error))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "old").unwrap();
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = replace_file(&path, "writing", |out| {
+            out.write_all(&[0; 1 << 20]).unwrap();
+            Err(Error::io(&full, "writing"))
+        });
+        let error = error.unwrap_err();
+        assert_eq!(error.code(), Code::Io);
+        assert!(
+            error.message().contains("file: writing: ") && error.message().contains("free space")
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+    }
+}

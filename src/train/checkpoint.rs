@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::lora::LoraParams;
-use super::optimizer::{Optimizer, OptimizerOptions};
+use super::optimizer::Optimizer;
 use super::{checkpoint_file, seal};
 use crate::error::{Context, Result, bail};
 use crate::format::gguf::Gguf;
@@ -151,11 +151,6 @@ impl Checkpoint {
             model: &self.model,
             dataset: &self.dataset,
         }
-    }
-
-    /// A new optimizer for the options and parameters, as a checkpoint's must be.
-    pub(super) fn optimizer(options: &TrainerOptions, params: &LoraParams) -> Optimizer {
-        Optimizer::new(OptimizerOptions::from(options), &params.sizes())
     }
 }
 

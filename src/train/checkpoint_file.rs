@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Checkpoint, CheckpointView, Progress};
 use super::lora::LoraParams;
-use super::optimizer::OptimizerOptions;
+use super::optimizer::{Optimizer, OptimizerOptions};
 use super::seal::DIGEST;
 use super::target::Target;
 use crate::error::{Code, Error, Result, bail, err};
@@ -97,7 +97,7 @@ pub(super) fn check_kind(gguf: &Gguf) -> Result<()> {
 pub(super) fn read(gguf: &Gguf) -> Result<Checkpoint> {
     let options = options(gguf)?;
     let params = params(gguf)?;
-    let mut optimizer = Checkpoint::optimizer(&options, &params);
+    let mut optimizer = Optimizer::new(OptimizerOptions::from(&options), &params.sizes());
     let names: Vec<_> = params.named().map(|(name, ..)| name).collect();
     optimizer.restore(required(gguf.u64(OPTIMIZER_STEPS)?, OPTIMIZER_STEPS)?, |state, i| {
         let name = format!("{state}.{}", names.get(i).map_or("", String::as_str));

@@ -10,6 +10,7 @@ use crate::adapter::check_fit;
 use crate::error::{Context, Result, bail, err};
 use crate::format::gguf::{Array, Gguf, TensorInfo, Writer};
 use crate::format::{AdapterFile, Source};
+use crate::log::{self, Level};
 
 /// The scale before division by the rank. The engine reads it, and the keys `general.type`,
 /// `general.architecture` and `adapter.type`.
@@ -38,6 +39,7 @@ impl LoraParams {
             tensors.into_iter().map(|t| (t.name.as_str(), t)).collect();
         let read = || {
             check_fit(&file, architecture, |name| weights.get(name).copied())?;
+            warn_of_norms(file.gguf());
             Self::read(file.gguf(), file.pairs())
         };
         match source.as_path() {
@@ -154,5 +156,14 @@ impl LoraParams {
             file_alpha: alpha,
             pairs: found,
         })
+    }
+}
+
+/// The gate lets norms pass because the engine ignores them; the file that is saved will not have them.
+fn warn_of_norms(gguf: &Gguf) {
+    let norms = gguf.tensors().iter().filter(|t| t.name.ends_with("_norm.weight")).count();
+    if norms > 0 {
+        let text = format!("{norms} norms of the adapter have no effect and are left out");
+        log::push(Level::Warning, &text);
     }
 }

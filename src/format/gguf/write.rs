@@ -257,3 +257,23 @@ fn put_value(out: &mut Vec<u8>, value: &Value) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_encoded_as_their_bytes_would_be() {
+        for n in [1, F32_CHUNK - 1, F32_CHUNK, 2 * F32_CHUNK + 7] {
+            let values: Vec<f32> = (0..n).map(|i| (i as f32).sin()).collect();
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let (mut floats, mut encoded) = (Writer::new(), Writer::new());
+            floats.tensor_f32("t", &[n as u64], &values);
+            encoded.tensor("t", &[n as u64], GgmlType::F32, bytes);
+            assert_eq!(floats.to_bytes().unwrap(), encoded.to_bytes().unwrap(), "{n}");
+        }
+        let mut wrong = Writer::new();
+        wrong.tensor_f32("t", &[3], &[1.0, 2.0]);
+        assert_eq!(wrong.to_bytes().unwrap_err().code(), crate::error::Code::InvalidArgument);
+    }
+}
