@@ -260,6 +260,16 @@ extern "C" {
 #define NEST_ERROR_ADAPTER_SHAPE 704
 /** The two matrices of a pair have different ranks. */
 #define NEST_ERROR_ADAPTER_RANK 705
+/** No example is left to learn from. */
+#define NEST_ERROR_DATASET_EMPTY 800
+/** A line of a dataset file is malformed. */
+#define NEST_ERROR_DATASET_LINE 801
+/** The dataset file is not of a format that this build reads, or its header is unusable. */
+#define NEST_ERROR_DATASET_FORMAT 802
+/** An example cannot be turned into tokens to learn from. */
+#define NEST_ERROR_DATASET_EXAMPLE 803
+/** An example has more tokens than a row. */
+#define NEST_ERROR_DATASET_TOO_LONG 804
 /** A LoRA target is unknown, or the model has no such weight. */
 #define NEST_ERROR_LORA_TARGET 900
 /** The rank does not fit the weights it should adapt. */

@@ -223,6 +223,18 @@ codes! {
     /// The two matrices of a pair have different ranks.
     AdapterRank = 705,
 
+    // 800-899: datasets.
+    /// No example is left to learn from.
+    DatasetEmpty = 800,
+    /// A line of a dataset file is malformed.
+    DatasetLine = 801,
+    /// The dataset file is not of a format that this build reads, or its header is unusable.
+    DatasetFormat = 802,
+    /// An example cannot be turned into tokens to learn from.
+    DatasetExample = 803,
+    /// An example has more tokens than a row.
+    DatasetTooLong = 804,
+
     // 900-999: training.
     /// A LoRA target is unknown, or the model has no such weight.
     LoraTarget = 900,

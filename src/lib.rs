@@ -6,6 +6,7 @@ pub mod cancel;
 #[cfg(feature = "capi")]
 pub mod capi;
 pub mod chat;
+pub mod dataset;
 pub mod device;
 pub mod error;
 pub mod format;
@@ -16,6 +17,7 @@ pub mod log;
 pub mod model;
 pub mod options;
 pub mod plan;
+mod rng;
 pub mod sampling;
 pub mod session;
 pub mod tokenizer;

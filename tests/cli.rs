@@ -220,7 +220,7 @@ fn options_lists_every_key_and_generate_has_every_flag() {
             );
             let flag = row["flag"].as_str().unwrap();
             assert!(printed.contains(&format!("  {flag}  {}\n", spec.key)), "{flag}");
-            assert!(help.contains(flag) || kind == "trainer", "{flag}");
+            assert!(help.contains(flag) || ["dataset", "trainer"].contains(&kind), "{flag}");
         }
     }
     assert!(!stdout(&run(&["options", "session"])).contains("--temperature"));

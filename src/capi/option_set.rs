@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, GenerationOptions, Input, ModelOptions, Options, SessionOptions, Spec, TrainerOptions,
+    self, DatasetOptions, GenerationOptions, Input, ModelOptions, Options, SessionOptions, Spec,
+    TrainerOptions,
 };
 
 /// What a `nest_options` holds.
@@ -14,6 +15,7 @@ pub(super) enum OptionSet {
     Model(ModelOptions),
     Session(SessionOptions, Vec<(Adapter, f32)>),
     Generation(Box<GenerationOptions>),
+    Dataset(DatasetOptions),
     Trainer(Box<TrainerOptions>),
 }
 
@@ -24,6 +26,7 @@ impl OptionSet {
             ModelOptions::NAME => Self::Model(ModelOptions::default()),
             SessionOptions::NAME => Self::Session(SessionOptions::default(), Vec::new()),
             GenerationOptions::NAME => Self::Generation(Box::default()),
+            DatasetOptions::NAME => Self::Dataset(DatasetOptions::default()),
             TrainerOptions::NAME => Self::Trainer(Box::default()),
             _ => {
                 let kinds: Vec<_> =
@@ -42,6 +45,7 @@ impl OptionSet {
             Self::Model(_) => ModelOptions::NAME,
             Self::Session(..) => SessionOptions::NAME,
             Self::Generation(_) => GenerationOptions::NAME,
+            Self::Dataset(_) => DatasetOptions::NAME,
             Self::Trainer(_) => TrainerOptions::NAME,
         }
     }
@@ -51,6 +55,7 @@ impl OptionSet {
             Self::Model(o) => o.set(key, input),
             Self::Session(o, _) => o.set(key, input),
             Self::Generation(o) => o.set(key, input),
+            Self::Dataset(o) => o.set(key, input),
             Self::Trainer(o) => o.set(key, input),
         }
     }
@@ -61,6 +66,7 @@ impl OptionSet {
             Self::Model(o) => (o.get(key), ModelOptions::specs()),
             Self::Session(o, _) => (o.get(key), SessionOptions::specs()),
             Self::Generation(o) => (o.get(key), GenerationOptions::specs()),
+            Self::Dataset(o) => (o.get(key), DatasetOptions::specs()),
             Self::Trainer(o) => (o.get(key), TrainerOptions::specs()),
         };
         let Some(value) = found else {

@@ -118,6 +118,19 @@ impl Rendered {
         segments
     }
 
+    /// [`Rendered::segments`] of the first `end` bytes, a border of characters.
+    pub(crate) fn segments_until(&self, end: usize) -> Vec<Segment<'_>> {
+        let mut left = end;
+        let mut segments = self.segments();
+        segments.retain_mut(|segment| {
+            let (Segment::Template(text) | Segment::Literal(text)) = segment;
+            *text = text.get(..left.min(text.len())).unwrap_or_default();
+            left -= text.len();
+            !text.is_empty()
+        });
+        segments
+    }
+
     /// The special texts that are the template's own, in order.
     pub(super) fn own_specials(&self, specials: &SpecialTexts) -> Vec<&str> {
         let mut own = Vec::new();

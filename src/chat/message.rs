@@ -73,6 +73,13 @@ impl Message {
         self.parts.iter().map(|Part::Text(text)| text.as_str()).collect()
     }
 
+    /// Replaces the text of each part.
+    pub(crate) fn map_text(&mut self, mut change: impl FnMut(&str) -> String) {
+        for Part::Text(text) in &mut self.parts {
+            *text = change(text);
+        }
+    }
+
     /// The message as templates see it. Content made of text only is a string, which every template understands,
     /// unless the template asks for a list (`as_list`).
     pub(super) fn to_json(&self, as_list: bool) -> Json {
@@ -203,6 +210,11 @@ impl Messages {
         self.0.push(message);
     }
 
+    /// The messages, to be changed.
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [Message] {
+        &mut self.0
+    }
+
     /// The newest message.
     pub fn last_mut(&mut self) -> Option<&mut Message> {
         self.0.last_mut()
@@ -214,7 +226,7 @@ impl Messages {
     }
 
     /// The conversation as templates see it.
-    pub(super) fn to_json(&self, as_list: bool) -> Json {
+    pub(crate) fn to_json(&self, as_list: bool) -> Json {
         self.0.iter().map(|message| message.to_json(as_list)).collect()
     }
 }

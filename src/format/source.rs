@@ -77,7 +77,7 @@ impl Source {
         let io = |e: std::io::Error| Error::io(&e, "opening the file");
         // Asked before opening: opening a named pipe would wait for a writer.
         if !std::fs::metadata(path).map_err(io)?.is_file() {
-            bail!(NotAFile, "this is not a regular file; give the path of a GGUF file");
+            bail!(NotAFile, "this is not a regular file; give the path of a regular file");
         }
         let file = File::open(path).map_err(io)?;
         let length = regular_length(&file)?;

@@ -1,10 +1,12 @@
 //! Every option of the library, in tables: one row gives the typed field, the setter by key that the C
 //! ABI uses, the command-line flag and the line of the printed reference.
 
+mod dataset;
 mod table;
 mod trainer;
 mod value;
 
+pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
 pub use value::{Auto, Input, Kind, Value};
@@ -142,6 +144,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (ModelOptions::NAME, ModelOptions::specs()),
         (SessionOptions::NAME, SessionOptions::specs()),
         (GenerationOptions::NAME, GenerationOptions::specs()),
+        (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
     ]
 }
@@ -166,6 +169,8 @@ mod tests {
         check::<SessionOptions>();
         check::<SamplingOptions>();
         check::<GenerationOptions>();
+        check::<DatasetOptions>();
+        check::<EncodingOptions>();
         check::<TrainerOptions>();
     }
 

@@ -1,7 +1,7 @@
 //! The options of training.
 
 use super::table::{choice, options};
-use super::{Auto, MAX_INT};
+use super::{Auto, EncodingOptions, MAX_INT};
 
 choice! {
     /// How parameters follow their gradients.
@@ -24,7 +24,7 @@ choice! {
 
 options! {
     /// How an adapter is trained.
-    TrainerOptions = "trainer" {
+    TrainerOptions = "trainer" + encoding: EncodingOptions {
         lora_rank: i64 = 8, 1..=4096, "Rank of the adapter's matrices; at most the smaller side of each weight.";
         lora_alpha: f64 = 16.0, 0.001..=65_536.0, "Scale of the adapter: alpha / rank.";
         rs_lora: bool = false, (), "Scale by alpha / sqrt(rank) instead (rsLoRA), for high ranks.";

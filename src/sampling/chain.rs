@@ -9,10 +9,10 @@ use super::logprobs::{self, Probabilities};
 use super::math::sum_exp;
 use super::parameters::Parameters;
 use super::penalties::{Occurrences, add_bias};
-use super::rng::{Rng, random_seed};
 use super::truncate::{Keyed, mass, max_logit, min_p, min_p_floor, top_p, typical, weigh};
 use crate::error::{Result, bail};
 use crate::options::SamplingOptions;
+use crate::rng::{Rng, random_seed};
 
 /// How many candidates top-p looks at before it looks at all of them.
 const TOP_P_FIRST: usize = 256;

@@ -18,7 +18,6 @@ mod math;
 mod mirostat;
 mod parameters;
 mod penalties;
-mod rng;
 mod truncate;
 mod xtc;
 

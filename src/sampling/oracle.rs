@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 
 use super::candidates::Candidate;
-use super::rng::Rng;
 use super::testing::Words;
 use super::truncate::{mass, min_p, top_p, typical, weigh};
 use super::xtc::Xtc;
 use super::{Sampler, VocabularyView};
 use crate::options::{Mirostat, SamplingOptions};
+use crate::rng::Rng;
 
 /// Sums of probabilities this close to a threshold may fall on either side of it.
 const EDGE: f64 = 1e-5;

@@ -5,8 +5,8 @@
 //! always remains, and nothing happens while fewer than two reach the threshold.
 
 use super::candidates::{Candidate, by_rank};
-use super::rng::Rng;
 use super::truncate::mass;
+use crate::rng::Rng;
 
 /// The sampler's settings; `None` in the chain when it can have no effect.
 #[derive(Debug, Clone, Copy)]

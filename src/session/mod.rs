@@ -7,7 +7,6 @@ mod state;
 mod stats;
 
 use crate::adapter::Adapter;
-use crate::chat::{SpecialTexts, Template};
 use crate::device;
 use crate::error::{Result, bail};
 use crate::ggml;
@@ -15,7 +14,7 @@ use crate::model::{Lease, Model};
 use crate::options::{ContextFull, Options, SamplingOptions, SessionOptions};
 use crate::plan;
 use crate::sampling::{Sampler, SamplerState, VocabularyView};
-use crate::tokenizer::{EncodeOptions, Tokenizer};
+use crate::tokenizer::{ChatFormat, EncodeOptions, Tokenizer};
 
 pub use cache::Evaluated;
 pub use prompt::Prompt;
@@ -42,8 +41,8 @@ pub struct Session {
     /// Counts generations, so that an older one notices that it was replaced.
     epoch: u64,
     stats: SessionStats,
-    special: Option<SpecialTexts>,
-    template: Option<(String, Template)>,
+    /// The chat template used last, with its name among the options.
+    chat: Option<(String, ChatFormat)>,
 }
 
 impl Session {
@@ -87,8 +86,7 @@ impl Session {
             sampler_state: None,
             epoch: 0,
             stats,
-            special: None,
-            template: None,
+            chat: None,
         })
     }
 

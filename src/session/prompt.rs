@@ -3,10 +3,10 @@
 use serde_json::{Map, Value as Json};
 
 use super::Session;
-use crate::chat::{Builtin, Messages, RenderRequest, Segment, SpecialTexts, Template};
-use crate::error::{Code, Result, bail, err};
+use crate::chat::{Messages, RenderRequest};
+use crate::error::{Code, Result, bail};
 use crate::options::GenerationOptions;
-use crate::tokenizer::EncodeOptions;
+use crate::tokenizer::{ChatFormat, EncodeOptions};
 
 /// What a generation answers.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Session {
     /// As [`encode_prompt`](Self::encode_prompt).
     pub fn render(&mut self, messages: &Messages, o: &GenerationOptions) -> Result<String> {
         let request = self.request(messages, o)?;
-        self.template(&o.chat_template)?.render(&request)
+        self.chat(&o.chat_template)?.render(&request)
     }
 
     pub(crate) fn encode(&mut self, prompt: &Prompt, o: &GenerationOptions) -> Result<Encoded> {
@@ -99,7 +99,7 @@ impl Session {
             bail!(EmptyPrompt, "there are no messages; give at least one")
         }
         let request = self.request(messages, o)?;
-        let tokens = self.render_tokens(&request, o)?;
+        let tokens = self.chat(&o.chat_template)?.encode(&request, o.parse_special)?;
         let system: Vec<_> =
             messages.as_slice().iter().take_while(|m| m.role() == "system").cloned().collect();
         let mut n_keep = 1;
@@ -110,32 +110,14 @@ impl Session {
                 ..request
             };
             // Some templates refuse a system message alone: then only the first token is kept.
-            if let Ok(front) = self.render_tokens(&request, o) {
+            if let Ok(front) = self.chat(&o.chat_template)?.encode(&request, o.parse_special) {
                 n_keep = front.iter().zip(&tokens).take_while(|(a, b)| a == b).count();
             }
         }
         Ok(Encoded { tokens, n_keep })
     }
 
-    fn render_tokens(
-        &mut self,
-        request: &RenderRequest,
-        o: &GenerationOptions,
-    ) -> Result<Vec<i32>> {
-        let template = self.template(&o.chat_template)?;
-        let model = self.model().clone();
-        let special = self.special.get_or_insert_with(|| SpecialTexts::new(model.special_texts()));
-        let rendered = template.render_guarded(request, special)?;
-        let plain = [Segment::Template(rendered.text())];
-        // Asked for: the text of messages may hold special tokens.
-        let segments = if o.parse_special { plain.to_vec() } else { rendered.segments() };
-        self.tokenizer.encode_segments(&segments)
-    }
-
-    fn request(&self, messages: &Messages, o: &GenerationOptions) -> Result<RenderRequest> {
-        let text = |token: Option<i32>| -> Result<Option<String>> {
-            token.map(|t| Ok(self.tokenizer.token(t)?.text)).transpose()
-        };
+    fn request(&mut self, messages: &Messages, o: &GenerationOptions) -> Result<RenderRequest> {
         let tools = json("tools", &o.tools)?;
         if tools.as_ref().is_some_and(|t| !t.is_array()) {
             bail!(InvalidOption, "generation option tools: not a JSON array; give a list of tools")
@@ -152,31 +134,17 @@ impl Session {
             tools,
             variables,
             add_generation_prompt: o.add_generation_prompt,
-            bos_token: text(self.tokenizer.bos())?,
-            eos_token: text(self.tokenizer.eos())?,
-            ..RenderRequest::new(messages.clone())
+            ..self.chat(&o.chat_template)?.request(messages.clone())
         })
     }
 
     /// The built-in template of that name, or the model's own; parsed once.
-    fn template(&mut self, name: &str) -> Result<Template> {
-        if let Some((_, template)) = self.template.as_ref().filter(|(known, _)| known == name) {
-            return Ok(template.clone());
-        }
-        let template = if !name.is_empty() {
-            Builtin::by_name(name)?.template()?
-        } else if let Some(own) = &self.model().info().chat_template {
-            Template::new(own.as_str()).map_err(|e| e.context("the model's chat template"))?
-        } else {
-            let names: Vec<_> = Builtin::names().collect();
-            return Err(err!(
-                NoTemplate,
-                "the model has no chat template; name a built-in one with chat_template: {}",
-                names.join(", ")
-            ));
+    fn chat(&mut self, name: &str) -> Result<&ChatFormat> {
+        let format = match self.chat.take() {
+            Some((known, format)) if known == name => format,
+            _ => ChatFormat::new(&self.tokenizer, name)?,
         };
-        self.template = Some((name.to_owned(), template.clone()));
-        Ok(template)
+        Ok(&self.chat.insert((name.to_owned(), format)).1)
     }
 }
 

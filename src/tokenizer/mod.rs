@@ -1,7 +1,9 @@
 //! Text to tokens and back.
 
+mod chat;
 mod decoder;
 
+pub(crate) use chat::ChatFormat;
 pub use decoder::StreamDecoder;
 
 use serde::Serialize;
@@ -200,7 +202,8 @@ impl Tokenizer {
         self.0.raw().vocab()
     }
 
-    fn adds_space(&self) -> bool {
+    /// Whether the vocabulary puts a space in front of every text.
+    pub(crate) fn adds_space(&self) -> bool {
         let metadata = |key| self.0.metadata(key);
         metadata("tokenizer.ggml.model").as_deref() == Some("llama")
             && metadata("tokenizer.ggml.add_space_prefix").as_deref() != Some("false")

@@ -1,4 +1,4 @@
-//! The random numbers of one sampler.
+//! Seeded random numbers: those of a sampler, of a shuffle, of an augmentation.
 //!
 //! Xoshiro256++ (Blackman and Vigna, "Scrambled linear pseudorandom number generators", 2021), seeded from 64 bits
 //! through SplitMix64. Its whole state is four words, so it can be saved and continued bit by bit.
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// A seedable, serialisable source of uniform numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Rng(Xoshiro256PlusPlus);
+pub(crate) struct Rng(Xoshiro256PlusPlus);
 
 impl Rng {
     /// The generator that belongs to a seed.
@@ -20,10 +20,42 @@ impl Rng {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
+    /// The generator that belongs to several numbers together, such as a seed, an epoch and an example.
+    pub fn keyed(keys: &[u64]) -> Self {
+        let state = keys.iter().fold(0u64, |state, &key| {
+            // The finalizer of SplitMix64, so that neighbouring keys give unrelated generators.
+            let z = (state ^ key).wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        });
+        Self::new(state)
+    }
+
     /// A uniform number in [0, 1), with 53 random bits.
     pub fn unit(&mut self) -> f64 {
         const SCALE: f64 = 1.0 / (1u64 << 53) as f64;
         (self.0.next_u64() >> 11) as f64 * SCALE
+    }
+
+    /// A uniform integer below `n`; 0 if `n` is 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        let Some(n) = u64::try_from(n).ok().filter(|&n| n > 0) else { return 0 };
+        // Numbers of the last, incomplete run of `n` would make small results more likely.
+        let limit = u64::MAX - u64::MAX % n;
+        loop {
+            let word = self.0.next_u64();
+            if word < limit {
+                return (word % n) as usize;
+            }
+        }
+    }
+
+    /// Puts the items in a uniformly random order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
     }
 
     /// False for the all-zero state, from which the generator only ever returns zero.
@@ -34,7 +66,7 @@ impl Rng {
 }
 
 /// A seed from the operating system's randomness, for a sampler that was given none.
-pub(super) fn random_seed() -> u64 {
+pub(crate) fn random_seed() -> u64 {
     // `RandomState` is the standard library's door to the system's random source.
     RandomState::new().build_hasher().finish()
 }
@@ -66,6 +98,28 @@ mod tests {
             s[3] = s[3].rotate_left(45);
             assert_eq!(rng.unit(), (next >> 11) as f64 / (1u64 << 53) as f64);
         }
+    }
+
+    #[test]
+    fn a_shuffle_reaches_every_order_about_equally_often() {
+        let mut rng = Rng::keyed(&[7, 0, 3]);
+        let mut seen = std::collections::BTreeMap::new();
+        for _ in 0..6000 {
+            let mut items = [0, 1, 2];
+            rng.shuffle(&mut items);
+            *seen.entry(items).or_insert(0) += 1;
+        }
+        assert_eq!(seen.len(), 6);
+        assert!(seen.values().all(|n| (850..1150).contains(n)), "{seen:?}");
+        assert_eq!(rng.below(0), 0);
+    }
+
+    #[test]
+    fn every_key_counts_and_so_does_their_order() {
+        let first = |keys: &[u64]| Rng::keyed(keys).unit().to_bits();
+        let all = [&[1, 2][..], &[2, 1], &[1, 3], &[1], &[1, 2, 0], &[]].map(first);
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
     }
 
     #[test]
