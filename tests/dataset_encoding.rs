@@ -6,7 +6,7 @@ mod support;
 
 use nestling::Code;
 use nestling::cancel::CancelToken;
-use nestling::chat::{Message, Messages};
+use nestling::chat::{Builtin, Message, Messages};
 use nestling::dataset::{Dataset, Encoded, Encoder, Example, Sequence};
 use nestling::format::Source;
 use nestling::model::Model;
@@ -56,7 +56,10 @@ fn encode_rows(
     )
 }
 
-/// The text of the tokens that are learned, special ones included; runs are parted by `|`.
+/// Parts runs of learned tokens in what [`learned`] gives; no template writes it.
+const BREAK: &str = "\u{1f}";
+
+/// The text of the tokens that are learned, special ones included.
 fn learned(tokenizer: &Tokenizer, sequence: &Sequence) -> String {
     assert_eq!(sequence.tokens.len(), sequence.loss.len());
     let mut runs: Vec<Vec<i32>> = Vec::new();
@@ -72,7 +75,7 @@ fn learned(tokenizer: &Tokenizer, sequence: &Sequence) -> String {
     }
     let bytes = |run: &Vec<i32>| tokenizer.decode_bytes(run, true).unwrap();
     let texts = runs.iter().map(|run| String::from_utf8(bytes(run)).unwrap());
-    texts.collect::<Vec<_>>().join("|")
+    texts.collect::<Vec<_>>().join(BREAK)
 }
 
 fn conversation(turns: &[(&str, &str)]) -> Example {
@@ -93,7 +96,7 @@ fn two_answers() -> Example {
 fn answers_and_their_ends_are_learned_through_the_models_template() {
     let tokenizer = tokenizer(smollm2());
     let sequence = encode(&tokenizer, &two_answers(), &EncodingOptions::default());
-    let expected = "Paris.<|im_end|>|Lima, of course:\n a city.<|im_end|>";
+    let expected = ["Paris.<|im_end|>", "Lima, of course:\n a city.<|im_end|>"].join(BREAK);
     assert_eq!(learned(&tokenizer, &sequence), expected);
     // The tokens are those that a session evaluates.
     let whole = tokenizer.decode(&sequence.tokens, true).unwrap();
@@ -143,14 +146,39 @@ fn templates_that_render_parts_unlike_the_whole_still_show_the_answers() {
         ("assistant", "<think>on</think>or"),
     ]);
     let sequence = encode(&tokenizer, &example, &EncodingOptions::default());
-    let expected = "hello<|im_end|>|world<|im_end|>|<think>on</think>or<|im_end|>";
-    assert_eq!(learned(&tokenizer, &sequence), expected);
+    let expected = ["hello<|im_end|>", "world<|im_end|>", "<think>on</think>or<|im_end|>"];
+    assert_eq!(learned(&tokenizer, &sequence), expected.join(BREAK));
     // A template without an end of the turn: the vocabulary's is appended.
     let tokenizer =
         tiny_with(Family::Llama, "{% for m in messages %}[{{ m.content }}]{% endfor %}");
     let example = conversation(&[("user", "a"), ("assistant", "b")]);
     let sequence = encode(&tokenizer, &example, &EncodingOptions::default());
     assert_eq!(learned(&tokenizer, &sequence), "[b]<|im_end|>");
+}
+
+#[test]
+fn every_built_in_template_shows_both_answers_and_no_question() {
+    let bare = Tiny { chat_template: None, ..Tiny::new(Family::Llama) };
+    let bare = tokenizer(Source::memory(bare.bytes()));
+    let example = conversation(&[
+        ("user", "the first question"),
+        ("assistant", "one answer"),
+        ("user", "a second question"),
+        ("assistant", "more of it"),
+    ]);
+    for name in Builtin::names() {
+        let options = EncodingOptions { chat_template: name.into(), ..Default::default() };
+        let said = learned(&bare, &encode(&bare, &example, &options));
+        // In the order of the turns, from the first word of each, and with an end at last.
+        let runs: Vec<_> = said.split(BREAK).collect();
+        assert!(runs[0].trim_start().starts_with("one answer"), "{name}: {said}");
+        assert!(
+            runs.iter().any(|run| run.trim_start().starts_with("more of it")),
+            "{name}: {said}"
+        );
+        assert!(!said.contains("question"), "{name}: {said}");
+        assert!(said.ends_with("<|im_end|>"), "{name}: {said}");
+    }
 }
 
 #[test]

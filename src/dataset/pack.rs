@@ -35,6 +35,13 @@ impl Row {
         self.loss.iter().filter(|&&learned| learned).count()
     }
 
+    /// A row of one sequence, which is at `index` among those of the caller.
+    pub fn single(index: usize, sequence: &Sequence) -> Self {
+        let mut row = Self::default();
+        row.push(index, sequence);
+        row
+    }
+
     fn push(&mut self, index: usize, sequence: &Sequence) {
         let segment = self.sequences.len() as u32;
         self.sequences.push(index);
@@ -58,7 +65,7 @@ pub fn order(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
 
 /// Puts sequences into rows of at most `n_ctx` tokens, in their order: each goes into the first of the last 32 open
 /// rows that has room, or into a new one. Every sequence is in exactly one row, whole. The same input gives the same
-/// rows; one sequence a row is what `n_ctx` of the longest one may still give.
+/// rows. For one sequence a row, see [`Row::single`].
 ///
 /// # Errors
 /// `InvalidArgument` for a sequence of more than `n_ctx` tokens, or whose tokens and loss differ in length.
@@ -118,6 +125,7 @@ mod tests {
         assert_eq!(first.loss, [false, true, true, false, true]);
         assert_eq!(first.sequences, [0, 2]);
         assert_eq!((rows[1].tokens.len(), rows[1].loss_tokens()), (4, 3));
+        assert_eq!(rows[1], Row::single(1, &sequence(4, 20)));
         assert!(pack(&[sequence(6, 0)], 5).is_err());
         assert!(pack::<Sequence>(&[], 5).unwrap().is_empty());
     }
