@@ -24,3 +24,10 @@ pub mod tokenizer;
 pub mod train;
 
 pub use error::{Code, Error, Result};
+
+// The unit tests use the models that the integration tests make, which name the crate.
+#[cfg(test)]
+extern crate self as nestling;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod test_support;

@@ -323,10 +323,10 @@ impl Drop for RawContext {
 }
 
 /// Shows a cancel token to the abort callback for the time of one call.
-struct Running<'a>(&'a AtomicPtr<AtomicBool>);
+pub(super) struct Running<'a>(&'a AtomicPtr<AtomicBool>);
 
 impl<'a> Running<'a> {
-    fn new(slot: &'a AtomicPtr<AtomicBool>, token: &'a CancelToken) -> Self {
+    pub(super) fn new(slot: &'a AtomicPtr<AtomicBool>, token: &'a CancelToken) -> Self {
         slot.store(std::ptr::from_ref(token.flag()).cast_mut(), Ordering::Release);
         Self(slot)
     }
@@ -338,7 +338,7 @@ impl Drop for Running<'_> {
     }
 }
 
-extern "C" fn on_check(data: *mut c_void) -> bool {
+pub(super) extern "C" fn on_check(data: *mut c_void) -> bool {
     // SAFETY: `data` is the boxed slot of a live context; the flag in it belongs to a token that is
     // borrowed for the whole running call (`Running`).
     unsafe {

@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_char};
 use llama_cpp_sys_2 as sys;
 
 use super::init::init;
+use crate::error::{Result, err};
 
 /// A device of the engine. Devices are never removed, so a handle stays valid for the whole process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,12 @@ pub(crate) fn devices() -> Vec<RawDevice> {
 }
 
 impl RawDevice {
+    /// The CPU.
+    pub(crate) fn cpu() -> Result<Self> {
+        let cpu = devices().into_iter().find(|d| d.kind() == RawDeviceKind::Cpu);
+        cpu.ok_or_else(|| err!(DeviceNotFound, "the engine was built without a CPU back end"))
+    }
+
     pub(crate) fn name(self) -> String {
         // SAFETY: the device is valid (type invariant).
         text(unsafe { sys::ggml_backend_dev_name(self.0) })

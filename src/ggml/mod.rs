@@ -7,21 +7,32 @@
 
 mod adapter;
 mod batch;
+mod compute;
 mod context;
 mod device;
+mod graph;
 mod init;
 mod load;
 mod memory;
 mod model;
+mod operations;
+#[cfg(test)]
+mod quantize;
 mod shim;
 mod state;
 mod vocab;
+mod workspace;
 
 pub(crate) use adapter::RawAdapter;
 pub(crate) use context::{ContextParams, RawContext};
 pub(crate) use device::{RawDevice, RawDeviceKind, devices};
+pub(crate) use graph::Graph;
 pub(crate) use init::{system_info, version};
 pub(crate) use load::{Input, LoadParams};
 pub(crate) use memory::{MemoryPart, breakdown};
 pub(crate) use model::RawModel;
+pub(crate) use operations::Rope;
+#[cfg(test)]
+pub(crate) use quantize::quantize;
 pub(crate) use vocab::RawVocab;
+pub(crate) use workspace::{ALIGNMENT, F32, Held, I32, Shape, Tensor, Workspace, WorkspaceBytes};

@@ -1,0 +1,128 @@
+//! Building a graph of tensor operations, safely: each checks what the engine would assert.
+//!
+//! The first operation that does not fit is remembered, later ones do nothing, and [`Graph::run`]
+//! reports it: so formulas read as formulas. Dims are in the engine's order, the contiguous one first.
+
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+
+use llama_cpp_sys_2 as sys;
+
+use super::workspace::{Tensor, Workspace, next_owner};
+use crate::cancel::CancelToken;
+use crate::error::{Error, Result, bail, err};
+
+/// A graph that is being built.
+pub(crate) struct Graph<'w> {
+    workspace: &'w mut Workspace,
+    /// The owner of the tensors that operations give.
+    id: u64,
+    context: NonNull<sys::ggml_context>,
+    graph: *mut sys::ggml_cgraph,
+    /// How many more operations the context has room for.
+    room: Cell<usize>,
+    error: RefCell<Option<Error>>,
+    /// What failed operations give.
+    nothing: Tensor,
+}
+
+impl<'w> Graph<'w> {
+    pub(super) fn new(
+        workspace: &'w mut Workspace,
+        context: NonNull<sys::ggml_context>,
+        nodes: usize,
+    ) -> Result<Self> {
+        // SAFETY: the context was made with room for this graph, and one more tensor.
+        let (graph, nothing) = unsafe {
+            (
+                sys::ggml_new_graph_custom(context.as_ptr(), 2 * nodes + 16, false),
+                sys::ggml_new_tensor_1d(context.as_ptr(), sys::GGML_TYPE_F32, 1),
+            )
+        };
+        let id = next_owner();
+        let Some(nothing) = Tensor::new(nothing, id) else {
+            // SAFETY: owned here, used nowhere.
+            unsafe { sys::ggml_free(context.as_ptr()) };
+            bail!(OutOfMemory, "a graph cannot be described: no memory")
+        };
+        let (room, error) = (Cell::new(nodes), RefCell::new(None));
+        Ok(Self { workspace, id, context, graph, room, error, nothing })
+    }
+
+    /// The four dims of a tensor.
+    pub(crate) fn dims(&self, tensor: Tensor) -> [i64; 4] {
+        if !self.owns(tensor) {
+            return [0; 4];
+        }
+        // SAFETY: the tensor is ours.
+        unsafe { tensor.pointer.as_ref().ne }
+    }
+
+    /// Computes these results in this order, each with all it needs; in a planning workspace, counts what
+    /// that would take. A triggered token stops it within one operation.
+    ///
+    /// # Errors
+    /// The first operation that did not fit; `Unsupported` for one that the device cannot compute;
+    /// `Cancelled`, `OutOfMemory`, `Engine`.
+    pub(crate) fn run(self, results: &[Tensor], cancel: &CancelToken) -> Result<()> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        for result in results {
+            if !self.owns(*result) {
+                bail!(Internal, "a graph's result is of another workspace")
+            }
+            // SAFETY: the graph has room for twice the operations that were made.
+            unsafe { sys::ggml_build_forward_expand(self.graph, result.pointer.as_ptr()) };
+        }
+        // SAFETY: the graph is complete, and its tensors and context live for the call.
+        unsafe { self.workspace.run(self.graph, cancel) }
+    }
+
+    /// One operation: `fits` says whether the engine takes these inputs, `make` calls it.
+    pub(super) fn op(
+        &self,
+        what: &str,
+        inputs: &[Tensor],
+        fits: impl FnOnce(&[&sys::ggml_tensor]) -> bool,
+        make: impl FnOnce(*mut sys::ggml_context) -> *mut sys::ggml_tensor,
+    ) -> Tensor {
+        if self.error.borrow().is_some() {
+            return self.nothing;
+        }
+        if inputs.iter().any(|t| !self.owns(*t)) {
+            return self.fail(err!(Internal, "{what} of a tensor of another workspace"));
+        }
+        // SAFETY: the tensors are ours, and nobody changes their description.
+        let raw: Vec<_> = inputs.iter().map(|t| unsafe { t.pointer.as_ref() }).collect();
+        if !fits(&raw) {
+            let shapes: Vec<_> = raw.iter().map(|t| (t.ne, t.type_)).collect();
+            return self.fail(err!(Internal, "{what} does not fit {shapes:?}"));
+        }
+        let Some(room) = self.room.get().checked_sub(1) else {
+            return self.fail(err!(Internal, "a graph of more operations than it has room for"));
+        };
+        self.room.set(room);
+        match Tensor::new(make(self.context.as_ptr()), self.id) {
+            Some(tensor) => tensor,
+            None => self.fail(err!(OutOfMemory, "{what} cannot be described: no memory")),
+        }
+    }
+
+    /// Whether it is a tensor of this graph, or one of the workspace that stays.
+    fn owns(&self, tensor: Tensor) -> bool {
+        tensor.owner() == self.id || self.workspace.owns(tensor)
+    }
+
+    fn fail(&self, error: Error) -> Tensor {
+        *self.error.borrow_mut() = Some(error);
+        self.nothing
+    }
+}
+
+impl Drop for Graph<'_> {
+    fn drop(&mut self) {
+        // SAFETY: owned here alone; nothing points to its tensors after the graph was run.
+        unsafe { sys::ggml_free(self.context.as_ptr()) };
+    }
+}

@@ -1,0 +1,28 @@
+//! Floats to blocks of a quantized type, by the engine.
+
+use llama_cpp_sys_2 as sys;
+
+use crate::error::{Result, bail};
+
+/// Rows of `width` floats in the layout of a type that needs no importance matrix.
+pub(crate) fn quantize(type_id: u32, values: &[f32], width: usize) -> Result<Vec<u8>> {
+    super::init::init();
+    let known = sys::ggml_type::try_from(type_id).ok().filter(|id| *id < sys::GGML_TYPE_COUNT);
+    let Some(id) = known else { bail!(InvalidArgument, "there is no type {type_id}") };
+    // SAFETY: the type is one of the engine's.
+    let (block, size, matrix) = unsafe {
+        (sys::ggml_blck_size(id), sys::ggml_type_size(id), sys::ggml_quantize_requires_imatrix(id))
+    };
+    let blocks = usize::try_from(block).ok().filter(|b| *b > 0 && width % b == 0 && width > 0);
+    let (Some(block), false) = (blocks, matrix || values.len() % width.max(1) != 0) else {
+        bail!(InvalidArgument, "rows of {width} floats cannot be put into the type {type_id}")
+    };
+    let mut bytes = vec![0u8; values.len() / block * size];
+    let rows = (values.len() / width) as i64;
+    // SAFETY: the input is whole rows, the output as long as they become.
+    unsafe {
+        let (from, to) = (values.as_ptr(), bytes.as_mut_ptr().cast());
+        sys::ggml_quantize_chunk(id, from, to, 0, rows, width as i64, std::ptr::null());
+    }
+    Ok(bytes)
+}
