@@ -179,7 +179,7 @@ def cost(o):
     """The part of the time that is not spent inside the engine."""
     rows = []
     kinds = {
-        "prompt": (1, "prompt of 512 tokens, each"),
+        "prompt": (1, "prompt of 512 tokens, all of it"),
         "greedy": (N_DECODE, "decode, greedy, a token"),
         "sampled": (N_DECODE, "decode, default sampling, a token"),
     }
