@@ -1,4 +1,5 @@
 //! Runs the built program.
+#![allow(dead_code, reason = "each test program uses its own part of this module")]
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;

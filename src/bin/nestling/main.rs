@@ -8,6 +8,7 @@ mod chat_input;
 mod completions;
 mod devices;
 mod failure;
+mod finetune;
 mod flags;
 mod generate;
 mod inspect;
@@ -17,6 +18,7 @@ mod metadata;
 mod options;
 mod output;
 mod plan;
+mod progress;
 mod prompt;
 mod report;
 mod tokenize;
@@ -36,6 +38,7 @@ type Entry = (fn() -> Command, fn(&ArgMatches) -> Outcome);
 const SUBCOMMANDS: &[Entry] = &[
     (chat::command, chat::run),
     (generate::command, generate::run),
+    (finetune::command, finetune::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (plan::command, plan::run),

@@ -1,0 +1,234 @@
+//! `nestling finetune`: trains a LoRA adapter on examples.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use nestling::Code;
+use nestling::cancel::CancelToken;
+use nestling::dataset::Dataset;
+use nestling::device;
+use nestling::model::Model;
+use nestling::options::{DatasetOptions, ModelOptions, TrainerOptions};
+use nestling::train::{StepReport, TrainPlan, Trainer};
+use serde_json::{Value as Json, json};
+
+use crate::failure::{Failure, Outcome};
+use crate::interrupt::{self, Idle, Work};
+use crate::output::{self, bytes};
+use crate::progress::Steps;
+use crate::{flags, load, report};
+
+pub fn command() -> Command {
+    let path = |id: &'static str, name: &'static str, help: &'static str| {
+        Arg::new(id)
+            .long(id)
+            .value_name(name)
+            .value_parser(value_parser!(PathBuf))
+            .value_hint(ValueHint::FilePath)
+            .help(help)
+    };
+    let command = Command::new("finetune")
+        .about("Train a LoRA adapter on examples, on the quantized weights")
+        .after_help(
+            "Examples:\n  \
+             nestling finetune -m MODEL.gguf --data chats.jsonl -o adapter.gguf\n  \
+             nestling finetune -m MODEL.gguf --data train.jsonl --validation held-out.jsonl \
+             --epochs 5 --early-stopping-patience 2 -o adapter.gguf\n  \
+             nestling finetune -m MODEL.gguf --data chats.jsonl -o adapter.gguf --plan\n  \
+             nestling finetune -m MODEL.gguf --data chats.jsonl -o adapter.gguf --resume\n\n\
+             A line of a JSONL file holds \"messages\", or \"prompt\" and \"completion\", or \"text\", or\n\
+             \"text\" and \"label\". With validation data the adapter written is the best one, without it the last.\n\
+             Ctrl-C writes a checkpoint; --resume goes on from it, with its own options.",
+        )
+        .arg(flags::model())
+        .arg(
+            path("data", "FILE", "Examples to learn: JSONL, CSV or text; may be given several times")
+                .required(true)
+                .action(ArgAction::Append),
+        )
+        .arg(path("validation", "FILE", "Examples to validate with").action(ArgAction::Append))
+        .arg(path("output", "FILE", "The adapter to write (GGUF)").short('o').required(true))
+        .arg(path("init-adapter", "FILE", "Continue this adapter instead of a new one"))
+        .arg(path("checkpoint", "FILE", "Where checkpoints go [the output's name and .checkpoint]"))
+        .arg(switch("resume", "Go on from the checkpoint").conflicts_with("init-adapter"))
+        .arg(switch("plan", "Only say how much memory it would take"))
+        .arg(flags::json("Print one JSON object per line: each step, then a summary"));
+    let command = flags::add::<ModelOptions>(command);
+    flags::add::<DatasetOptions>(flags::add::<TrainerOptions>(command))
+}
+
+fn switch(id: &'static str, help: &'static str) -> Arg {
+    Arg::new(id).long(id).action(ArgAction::SetTrue).help(help)
+}
+
+pub fn run(matches: &ArgMatches) -> Outcome {
+    let model_options: ModelOptions = flags::read(matches)?;
+    let options: TrainerOptions = flags::read(matches)?;
+    let files = Files::read(matches);
+    let data = dataset(matches, "data")?;
+    let validation = match matches.contains_id("validation") {
+        true => Some(dataset(matches, "validation")?),
+        false => None,
+    };
+    interrupt::install(Idle::End)?;
+    let work = Work::begin();
+    let loaded = load::model(&flags::model_path(matches), &model_options, work.token())?;
+    let mut trainer =
+        trainer(matches, &files, &loaded.model, &data, validation.as_ref(), &options)?;
+    let as_json = matches.get_flag("json");
+    if matches.get_flag("plan") {
+        return print_plan(trainer.plan(), as_json);
+    }
+    train(&mut trainer, &files, as_json, work.token())
+}
+
+/// Where the results go.
+struct Files {
+    output: PathBuf,
+    checkpoint: PathBuf,
+}
+
+impl Files {
+    fn read(matches: &ArgMatches) -> Self {
+        // Clap has refused a command line without it.
+        let output = matches.get_one::<PathBuf>("output").cloned().unwrap_or_default();
+        let given = matches.get_one::<PathBuf>("checkpoint").cloned();
+        let beside = || {
+            let mut name = output.clone().into_os_string();
+            name.push(".checkpoint");
+            name.into()
+        };
+        Self { checkpoint: given.unwrap_or_else(beside), output }
+    }
+
+    /// The adapter's name in its file.
+    fn name(&self) -> String {
+        self.output.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned())
+    }
+}
+
+fn dataset(matches: &ArgMatches, id: &str) -> Outcome<Dataset> {
+    let options: DatasetOptions = flags::read(matches)?;
+    let paths = matches.get_many::<PathBuf>(id).into_iter().flatten().map(PathBuf::as_path);
+    Ok(Dataset::open(paths, &options)?)
+}
+
+fn trainer(
+    matches: &ArgMatches,
+    files: &Files,
+    model: &Model,
+    data: &Dataset,
+    validation: Option<&Dataset>,
+    options: &TrainerOptions,
+) -> Outcome<Trainer> {
+    if matches.get_flag("resume") {
+        return Ok(Trainer::resume(model, data, validation, files.checkpoint.as_path())?);
+    }
+    Ok(match matches.get_one::<PathBuf>("init-adapter") {
+        Some(path) => Trainer::continue_adapter(model, data, validation, options, path.as_path())?,
+        None => Trainer::new(model, data, validation, options)?,
+    })
+}
+
+fn train(trainer: &mut Trainer, files: &Files, as_json: bool, cancel: CancelToken) -> Outcome {
+    let bar = Steps::new(trainer.progress().step, trainer.total_steps());
+    let mut last = None;
+    loop {
+        let step = match trainer.step(&cancel) {
+            Ok(Some(step)) => step,
+            Ok(None) => break,
+            Err(error) if error.code() == Code::Cancelled => return Err(stop(trainer, files)),
+            Err(error) => return Err(error.into()),
+        };
+        bar.show(&step);
+        if as_json {
+            output::json_line(&step_json(&step)?)?;
+        }
+        if step.best {
+            trainer.save_adapter(&files.output, &files.name())?;
+        }
+        let every = trainer.options().checkpoint_every.unsigned_abs();
+        let ends_epoch = trainer.progress().cursor == 0;
+        let is_due = if every > 0 { step.step % every == 0 } else { ends_epoch };
+        if is_due {
+            trainer.save(&files.checkpoint)?;
+        }
+        last = Some(step);
+    }
+    bar.finish();
+    if trainer.progress().best_validation_loss.is_none() {
+        trainer.save_adapter(&files.output, &files.name())?;
+    }
+    summary(trainer, &files.output, last.as_ref(), as_json)
+}
+
+/// Writes a checkpoint, and says how to go on.
+fn stop(trainer: &Trainer, files: &Files) -> Failure {
+    if let Err(error) = trainer.save(&files.checkpoint) {
+        return error.into();
+    }
+    Failure::new(
+        Code::Cancelled,
+        format!(
+            "stopped after {} of {} steps; the same command with --resume goes on from {}",
+            trainer.progress().step,
+            trainer.total_steps(),
+            files.checkpoint.display()
+        ),
+    )
+}
+
+fn step_json(step: &StepReport) -> Outcome<Json> {
+    let mut value = to_json(step)?;
+    value["event"] = json!("step");
+    Ok(value)
+}
+
+fn to_json(value: &impl serde::Serialize) -> Outcome<Json> {
+    serde_json::to_value(value)
+        .map_err(|e| Failure::new(Code::Internal, format!("writing JSON: {e}; please report it")))
+}
+
+fn summary(trainer: &Trainer, output: &Path, last: Option<&StepReport>, as_json: bool) -> Outcome {
+    let progress = trainer.progress();
+    let (first_loss, last_loss) = (progress.losses.first(), progress.losses.last());
+    if as_json {
+        return output::json_line(&json!({
+            "event": "done", "adapter": output, "steps": progress.step, "tokens": progress.tokens,
+            "first_loss": first_loss, "last_loss": last_loss,
+            "best_validation_loss": progress.best_validation_loss,
+            "encoding": to_json(trainer.encoding())?,
+            "peak_memory_bytes": device::peak_memory(),
+        }));
+    }
+    let loss = |loss: Option<&f64>| loss.map_or_else(|| "none".into(), |l| format!("{l:.4}"));
+    output::facts(&[
+        ("adapter", output.display().to_string()),
+        ("steps", format!("{} of {}", progress.step, trainer.total_steps())),
+        ("loss", format!("{} at first, {} at last", loss(first_loss), loss(last_loss))),
+        ("validation", loss(progress.best_validation_loss.as_ref())),
+        ("tokens", output::count(progress.tokens)),
+        ("peak memory", bytes(device::peak_memory())),
+    ])?;
+    if let Some(step) = last {
+        report::remark(&format!("{:.1} tokens/s", step.tokens as f64 / step.seconds.max(1e-9)));
+    }
+    Ok(())
+}
+
+fn print_plan(plan: &TrainPlan, as_json: bool) -> Outcome {
+    if as_json {
+        return output::json(&to_json(plan)?);
+    }
+    output::facts(&[
+        ("row length", format!("{} tokens", plan.n_ctx)),
+        ("trained", format!("{} parameters", output::count(plan.n_parameters))),
+        ("parameters", bytes(plan.parameters)),
+        ("optimizer", bytes(plan.optimizer)),
+        ("activations", bytes(plan.activations)),
+        ("compute", bytes(plan.compute)),
+        ("buffers", bytes(plan.buffers)),
+        ("total", format!("{} beside the model's mapped weights", bytes(plan.total))),
+        ("may be taken", bytes(plan.budget)),
+    ])
+}

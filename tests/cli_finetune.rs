@@ -1,0 +1,114 @@
+//! `nestling finetune` as a user meets it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[path = "cli/child.rs"]
+mod child;
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use child::{Running, failure, json, run, stdout, text};
+use serde_json::Value as Json;
+use support::{Family, Tiny};
+
+const LINES: &str = "{\"prompt\": \"red\", \"completion\": \" green\"}\n{\"text\": \"one two three\"}\n\
+    {\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", \"content\": \"Ho\"}]}\n\
+    {\"text\": \"good\", \"label\": \"yes\"}\n";
+
+/// A model and a dataset in a folder of their own.
+fn files() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Tiny::new(Family::Llama).write(folder.path());
+    let data = folder.path().join("data.jsonl");
+    std::fs::write(&data, LINES).unwrap();
+    (folder, model, data)
+}
+
+fn finetune<'a>(
+    model: &'a Path,
+    data: &'a Path,
+    output: &'a Path,
+    more: &[&'a str],
+) -> Vec<&'a str> {
+    let fixed = ["--n-threads", "1", "--batch-size", "2", "--learning-rate", "0.01"];
+    let of = ["finetune", "-m", text(model), "--data", text(data), "-o", text(output)];
+    [&of[..], &fixed[..], more].concat()
+}
+
+#[test]
+fn an_adapter_is_trained_written_and_used() {
+    let (folder, model, data) = files();
+    let output = folder.path().join("adapter.gguf");
+    let out = stdout(&run(&finetune(&model, &data, &output, &["--epochs", "3", "--json"])));
+    let events: Vec<Json> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (done, steps) = events.split_last().unwrap();
+    assert_eq!((steps.len(), &done["event"], &done["steps"]), (6, &"done".into(), &6.into()));
+    assert!(done["last_loss"].as_f64() < done["first_loss"].as_f64(), "{done}");
+    assert!(steps.iter().all(|s| s["event"] == "step" && s["loss"].is_f64()));
+
+    let answer = |more: &[&str]| {
+        let of = ["generate", "-m", text(&model), "-p", "red", "--temperature", "0"];
+        let short = ["--max-tokens", "8", "--ignore-eos", "--n-threads", "1"];
+        stdout(&run(&[&of[..], &short[..], more].concat()))
+    };
+    assert_ne!(answer(&["--adapter", text(&output)]), answer(&[]));
+    let none = format!("{}=0", text(&output));
+    assert_eq!(answer(&["--adapter", &none]), answer(&[]), "the scale 0 changes nothing");
+}
+
+#[test]
+fn what_ctrl_c_stopped_is_resumed_to_the_same_adapter() {
+    let (folder, model, data) = files();
+    let (whole, halves) = (folder.path().join("whole.gguf"), folder.path().join("halves.gguf"));
+    let epochs = ["--epochs", "100", "--json", "--validation-fraction", "0.25"];
+    stdout(&run(&finetune(&model, &data, &whole, &epochs)));
+    let mut running = Running::start(&finetune(&model, &data, &halves, &epochs));
+    running.read_until("\"event\":\"step\"");
+    running.interrupt();
+    let message = failure(&running.finish());
+    assert!(
+        message.contains("--resume") && message.contains("halves.gguf.checkpoint"),
+        "{message}"
+    );
+    stdout(&run(&finetune(&model, &data, &halves, &["--resume", "--json"])));
+    // The name is the only difference.
+    let read = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes[bytes.len() - 4096..].to_vec()
+    };
+    assert_eq!(read(&whole), read(&halves));
+}
+
+#[test]
+fn a_plan_says_what_training_takes_and_writes_nothing() {
+    let (folder, model, data) = files();
+    let output = folder.path().join("adapter.gguf");
+    let plan = json(&run(&finetune(&model, &data, &output, &["--plan", "--json"])));
+    assert!(plan["fits"] == true && plan["total"].as_u64() > Some(100_000), "{plan}");
+    let out = stdout(&run(&finetune(&model, &data, &output, &["--plan"])));
+    assert!(out.contains("optimizer") && out.contains("total"), "{out}");
+    assert!(!output.exists());
+}
+
+#[test]
+fn bad_input_ends_with_status_1_and_says_what_to_do() {
+    let (folder, model, data) = files();
+    let output = folder.path().join("adapter.gguf");
+    let bad = folder.path().join("bad.jsonl");
+    std::fs::write(&bad, "{\"text\": \"fine\"}\n{\"txt\": \"typo\"}\n").unwrap();
+    for (arguments, words) in [
+        (finetune(&model, &bad, &output, &[]), ["bad.jsonl", "line 2"]),
+        (finetune(&model, &data, &output, &["--lora-rank", "5000"]), ["lora_rank", "4096"]),
+        (finetune(&model, &data, &output, &["--lora-targets", "attn_x"]), ["attn_x", "attn_q"]),
+        (finetune(&model, &data, &output, &["--resume"]), ["adapter.gguf.checkpoint", "NotFound"]),
+        (
+            finetune(&model, &data, &output, &["--n-ctx", "200", "--memory-budget", "1048576"]),
+            ["MiB", "lora_rank"],
+        ),
+    ] {
+        let message = failure(&run(&arguments));
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        assert!(!output.exists());
+    }
+}
