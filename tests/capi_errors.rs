@@ -98,7 +98,7 @@ fn options() {
         ("generation", "seeed", "1", (Key, "seeed", "generation", "seed,")),
         ("trainer", "lora_rank", "0", (Value, "\"0\"", "lora_rank", "an integer from 1")),
         ("trainer", "learning_rate", "10", (Value, "\"10\"", "learning_rate", "from 0 to 1")),
-        ("weather", "", "", (Argument, "\"weather\"", "kind", "generation, trainer")),
+        ("weather", "", "", (Argument, "\"weather\"", "kind", "generation, dataset, trainer")),
     ];
     for (kind, key, value, expected) in cases {
         let (mut options, kind, key, value) = (null_mut(), c(kind), c(key), c(value));

@@ -121,7 +121,7 @@ options! {
 options! {
     /// How an answer is generated.
     GenerationOptions = "generation" + sampling: SamplingOptions {
-        max_tokens: Auto = Auto::Auto, 0..=MAX_INT, "Tokens at most; auto = until the model ends or the context is full.";
+        max_tokens: Auto = Auto::Auto, 0..=MAX_INT, "Tokens at most; auto = until the model ends it; context_full says what a full context does.";
         stop: Vec<String> = Vec::new(), (), "Texts that end the answer; they are not part of it.";
         stop_tokens: Vec<i64> = Vec::new(), 0..=MAX_INT, "Token ids that end the answer, beside the model's own.";
         ignore_eos: bool = false, (), "Go on when the model ends its answer.";
