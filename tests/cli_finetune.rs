@@ -78,6 +78,10 @@ fn what_ctrl_c_stopped_is_resumed_to_the_same_adapter() {
         bytes[bytes.len() - 4096..].to_vec()
     };
     assert_eq!(read(&whole), read(&halves));
+    for output in ["whole.gguf", "halves.gguf"] {
+        let best = folder.path().join(format!("{output}.checkpoint.best"));
+        assert!(best.exists(), "{output}");
+    }
 }
 
 #[test]
@@ -88,6 +92,10 @@ fn a_plan_says_what_training_takes_and_writes_nothing() {
     assert!(plan["fits"] == true && plan["total"].as_u64() > Some(100_000), "{plan}");
     let out = stdout(&run(&finetune(&model, &data, &output, &["--plan"])));
     assert!(out.contains("optimizer") && out.contains("total"), "{out}");
+    let small = ["--plan", "--json", "--n-ctx", "200", "--memory-budget", "1048576"];
+    let plan = json(&run(&finetune(&model, &data, &output, &small)));
+    let advice = plan["advice"].as_str().unwrap();
+    assert!(plan["fits"] == false && advice.contains("n_ctx"), "{plan}");
     assert!(!output.exists());
 }
 

@@ -9,7 +9,7 @@ use nestling::cancel::CancelToken;
 use nestling::dataset::{Dataset, Example};
 use nestling::model::Model;
 use nestling::options::{Auto, DatasetOptions, TrainerOptions};
-use nestling::train::{StepReport, Trainer};
+use nestling::train::{StepReport, TrainPlan, Trainer};
 use support::run::{greedy, ids, logits, max_difference, open, session, text, tiny};
 use support::{Family, smollm2};
 
@@ -212,8 +212,24 @@ fn the_plan_is_what_a_training_takes() {
     assert!(plan.fits && plan.advice.is_empty());
     assert_eq!(plan.n_parameters, t.params().n_parameters() as u64);
     assert_eq!(plan.optimizer, 8 * plan.n_parameters);
-    let parts = plan.parameters + plan.optimizer + plan.activations + plan.compute + plan.buffers;
-    assert_eq!(plan.total, parts);
+    let rows = plan.activations + plan.stored + plan.compute + plan.buffers;
+    assert_eq!(plan.total, plan.parameters + plan.optimizer + rows);
+}
+
+#[test]
+fn what_fits_into_the_budget_is_stored_and_not_computed_again() {
+    let model = tiny(Family::Llama);
+    let options = TrainerOptions { n_ctx: Auto::Value(128), ..options() };
+    let all = trainer(&model, &options);
+    assert!(all.plan().stored_layers == u64::from(model.info().n_layer) && all.plan().stored > 0);
+    let budget = (all.plan().total - 1) as i64;
+    let less = TrainerOptions { memory_budget: Auto::Value(budget), ..options };
+    let plan = TrainPlan::new(&model, &texts(), None, &less).unwrap();
+    assert!(plan.fits && plan.total <= budget as u64, "{plan:?}");
+    assert!(plan.stored_layers < all.plan().stored_layers, "{plan:?}");
+    let (mut all, mut less) = (all, trainer(&model, &less));
+    assert_eq!(run(&mut all, 3).last().map(|r| r.loss), run(&mut less, 3).last().map(|r| r.loss));
+    assert_eq!(all.params(), less.params());
 }
 
 #[test]

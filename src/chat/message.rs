@@ -160,7 +160,8 @@ fn part_from_json(index: usize, number: usize, part: &Json) -> Result<Part> {
     }
 }
 
-fn kind(value: &Json) -> &'static str {
+/// What a JSON value is, in words.
+pub(crate) fn kind(value: &Json) -> &'static str {
     match value {
         Json::Null => "null",
         Json::Bool(_) => "a boolean",

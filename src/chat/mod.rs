@@ -23,5 +23,6 @@ mod template;
 
 pub use builtin::Builtin;
 pub use escape::{Rendered, Segment, SpecialTexts};
+pub(crate) use message::kind;
 pub use message::{Message, Messages, Part};
 pub use template::{RenderRequest, Template};

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::example::Example;
-use crate::chat::Messages;
+use crate::chat::{Messages, kind};
 
 /// What a row must have.
 pub(super) const SHAPES: &str =
@@ -86,17 +86,6 @@ fn text(fields: &mut Map<String, Json>, key: &str) -> Result<String, String> {
             let what = other.as_ref().map_or("missing", kind);
             Err(format!("{key:?} is {what}; give a string"))
         }
-    }
-}
-
-fn kind(value: &Json) -> &'static str {
-    match value {
-        Json::Null => "null",
-        Json::Bool(_) => "a boolean",
-        Json::Number(_) => "a number",
-        Json::String(_) => "a string",
-        Json::Array(_) => "a list",
-        Json::Object(_) => "an object",
     }
 }
 

@@ -30,27 +30,37 @@ impl Workspace {
         unsafe {
             self.check_support(graph)?;
             if self.planning {
-                self.count(graph);
+                let size = self.count(graph);
+                self.bytes.compute = self.bytes.compute.max(size);
                 return Ok(());
             }
-            if !sys::ggml_gallocr_alloc_graph(self.allocator, graph) {
-                bail!(OutOfMemory, "the intermediate results of a layer do not fit in memory")
-            }
-            let size = sys::ggml_gallocr_get_buffer_size(self.allocator, 0);
-            self.bytes.compute = self.bytes.compute.max(size as u64);
-            let _running = Running::new(&self.cancel, cancel);
-            match sys::ggml_backend_graph_compute(self.backend, graph) {
-                sys::GGML_STATUS_SUCCESS => Ok(()),
-                sys::GGML_STATUS_ABORTED => bail!(Cancelled, "the computation was cancelled"),
-                sys::GGML_STATUS_ALLOC_FAILED => bail!(OutOfMemory, "computing ran out of memory"),
-                other => bail!(Engine, "the engine failed while computing (status {other})"),
-            }
+            self.bytes.compute = self.bytes.compute.max(place(self.allocator, graph)?);
+            self.compute(graph, cancel)
+        }
+    }
+
+    /// Computes the nodes of a graph whose tensors have their places.
+    ///
+    /// # Safety
+    /// As [`run`](Self::run); every tensor has memory.
+    pub(super) unsafe fn compute(
+        &mut self,
+        graph: *mut sys::ggml_cgraph,
+        cancel: &CancelToken,
+    ) -> Result<()> {
+        let _running = Running::new(&self.cancel, cancel);
+        // SAFETY: by the contract of this function.
+        match unsafe { sys::ggml_backend_graph_compute(self.backend, graph) } {
+            sys::GGML_STATUS_SUCCESS => Ok(()),
+            sys::GGML_STATUS_ABORTED => bail!(Cancelled, "the computation was cancelled"),
+            sys::GGML_STATUS_ALLOC_FAILED => bail!(OutOfMemory, "computing ran out of memory"),
+            other => bail!(Engine, "the engine failed while computing (status {other})"),
         }
     }
 
     /// # Safety
     /// As [`run`](Self::run).
-    unsafe fn check_support(&self, graph: *mut sys::ggml_cgraph) -> Result<()> {
+    pub(super) unsafe fn check_support(&self, graph: *mut sys::ggml_cgraph) -> Result<()> {
         // SAFETY: by the contract of this function.
         unsafe {
             for i in 0..sys::ggml_graph_n_nodes(graph) {
@@ -64,9 +74,11 @@ impl Workspace {
         Ok(())
     }
 
+    /// The bytes that a graph's intermediate results take.
+    ///
     /// # Safety
     /// As [`run`](Self::run).
-    unsafe fn count(&mut self, graph: *mut sys::ggml_cgraph) {
+    pub(super) unsafe fn count(&mut self, graph: *mut sys::ggml_cgraph) -> u64 {
         let none = std::ptr::null();
         let mut size = 0usize;
         // SAFETY: by the contract of this function; the counter allocates nothing.
@@ -77,12 +89,12 @@ impl Workspace {
             sys::ggml_gallocr_reserve_n_size(counter, graph, none, none, &mut size);
             sys::ggml_gallocr_free(counter);
         }
-        self.bytes.compute = self.bytes.compute.max(size as u64);
+        size as u64
     }
 
     /// The first `values.len()` elements of an f32 tensor that stays.
     pub(crate) fn read(&mut self, tensor: Tensor, values: &mut [f32]) -> Result<()> {
-        let bytes = self.check(tensor, sys::GGML_TYPE_F32, size_of_val(values))?;
+        let bytes = self.check(tensor, Some(sys::GGML_TYPE_F32), size_of_val(values))?;
         // SAFETY: the tensor is ours, f32, contiguous and at least as long.
         unsafe {
             let to = values.as_mut_ptr().cast();
@@ -93,7 +105,7 @@ impl Workspace {
 
     /// The first `values.len()` elements of an i32 tensor that stays.
     pub(crate) fn read_i32(&mut self, tensor: Tensor, values: &mut [i32]) -> Result<()> {
-        let bytes = self.check(tensor, sys::GGML_TYPE_I32, size_of_val(values))?;
+        let bytes = self.check(tensor, Some(sys::GGML_TYPE_I32), size_of_val(values))?;
         // SAFETY: as in `read`.
         unsafe {
             let to = values.as_mut_ptr().cast();
@@ -104,7 +116,7 @@ impl Workspace {
 
     /// Overwrites the first elements of an f32 tensor that stays.
     pub(crate) fn write(&mut self, tensor: Tensor, values: &[f32]) -> Result<()> {
-        let bytes = self.check(tensor, sys::GGML_TYPE_F32, size_of_val(values))?;
+        let bytes = self.check(tensor, Some(sys::GGML_TYPE_F32), size_of_val(values))?;
         // SAFETY: as in `read`.
         unsafe {
             let from = values.as_ptr().cast();
@@ -115,7 +127,7 @@ impl Workspace {
 
     /// Overwrites the first elements of an i32 tensor that stays.
     pub(crate) fn write_i32(&mut self, tensor: Tensor, values: &[i32]) -> Result<()> {
-        let bytes = self.check(tensor, sys::GGML_TYPE_I32, size_of_val(values))?;
+        let bytes = self.check(tensor, Some(sys::GGML_TYPE_I32), size_of_val(values))?;
         // SAFETY: as in `read`.
         unsafe {
             let from = values.as_ptr().cast();
@@ -126,9 +138,7 @@ impl Workspace {
 
     /// Overwrites a tensor of any type with its bytes as a file holds them.
     pub(crate) fn write_bytes(&mut self, tensor: Tensor, bytes: &[u8]) -> Result<()> {
-        // SAFETY: only the type is read of a tensor that `check` then finds to be ours.
-        let ggml_type = unsafe { tensor.pointer.as_ref().type_ };
-        let length = self.check(tensor, ggml_type, bytes.len())?;
+        let length = self.check(tensor, None, bytes.len())?;
         // SAFETY: as in `read`.
         unsafe {
             let from = bytes.as_ptr().cast();
@@ -137,8 +147,13 @@ impl Workspace {
         Ok(())
     }
 
-    /// Whether `bytes` of a tensor can be read or written as this type; gives them back.
-    fn check(&self, tensor: Tensor, ggml_type: sys::ggml_type, bytes: usize) -> Result<usize> {
+    /// Whether `bytes` of a tensor can be read or written as this type, or as its own; gives them back.
+    fn check(
+        &self,
+        tensor: Tensor,
+        ggml_type: Option<sys::ggml_type>,
+        bytes: usize,
+    ) -> Result<usize> {
         if self.planning {
             bail!(WrongState, "this workspace only plans")
         }
@@ -148,7 +163,7 @@ impl Workspace {
         // SAFETY: the tensor is ours.
         unsafe {
             let raw = tensor.pointer.as_ref();
-            let fits = raw.type_ == ggml_type && bytes <= sys::ggml_nbytes(raw);
+            let fits = ggml_type.is_none_or(|t| raw.type_ == t) && bytes <= sys::ggml_nbytes(raw);
             if !fits || raw.buffer.is_null() || !sys::ggml_is_contiguous(raw) {
                 bail!(Internal, "{bytes} bytes are not part of a tensor of {:?}", raw.ne)
             }
@@ -174,12 +189,32 @@ impl Workspace {
     }
 }
 
+/// Gives a graph's tensors their places in an allocator's buffer, and says how large it is.
+///
+/// # Safety
+/// The allocator is valid; the graph is complete, and its tensors live for the call.
+pub(super) unsafe fn place(
+    allocator: sys::ggml_gallocr_t,
+    graph: *mut sys::ggml_cgraph,
+) -> Result<u64> {
+    // SAFETY: by the contract of this function.
+    unsafe {
+        if !sys::ggml_gallocr_alloc_graph(allocator, graph) {
+            bail!(OutOfMemory, "the intermediate results of a layer do not fit in memory")
+        }
+        Ok(sys::ggml_gallocr_get_buffer_size(allocator, 0) as u64)
+    }
+}
+
 impl Drop for Workspace {
     fn drop(&mut self) {
         self.cancel.store(std::ptr::null_mut(), Ordering::Release);
         // SAFETY: all owned by this object; the pool goes after the back end that runs on it.
         unsafe {
             sys::ggml_gallocr_free(self.allocator);
+            if !self.kept_allocator.is_null() {
+                sys::ggml_gallocr_free(self.kept_allocator);
+            }
             for set in &self.sets {
                 sys::ggml_backend_buffer_free(set.buffer);
                 sys::ggml_free(set.context.as_ptr());

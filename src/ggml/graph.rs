@@ -4,11 +4,11 @@
 //! reports it: so formulas read as formulas. Dims are in the engine's order, the contiguous one first.
 
 use std::cell::{Cell, RefCell};
-use std::ptr::NonNull;
 
 use llama_cpp_sys_2 as sys;
 
-use super::workspace::{Tensor, Workspace, next_owner};
+use super::kept::Kept;
+use super::workspace::{Context, Tensor, Workspace, next_owner};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result, bail, err};
 
@@ -17,7 +17,7 @@ pub(crate) struct Graph<'w> {
     workspace: &'w mut Workspace,
     /// The owner of the tensors that operations give.
     id: u64,
-    context: NonNull<sys::ggml_context>,
+    context: Context,
     graph: *mut sys::ggml_cgraph,
     /// How many more operations the context has room for.
     room: Cell<usize>,
@@ -29,7 +29,7 @@ pub(crate) struct Graph<'w> {
 impl<'w> Graph<'w> {
     pub(super) fn new(
         workspace: &'w mut Workspace,
-        context: NonNull<sys::ggml_context>,
+        context: Context,
         nodes: usize,
     ) -> Result<Self> {
         // SAFETY: the context was made with room for this graph, and one more tensor.
@@ -41,8 +41,6 @@ impl<'w> Graph<'w> {
         };
         let id = next_owner();
         let Some(nothing) = Tensor::new(nothing, id) else {
-            // SAFETY: owned here, used nowhere.
-            unsafe { sys::ggml_free(context.as_ptr()) };
             bail!(OutOfMemory, "a graph cannot be described: no memory")
         };
         let (room, error) = (Cell::new(nodes), RefCell::new(None));
@@ -65,6 +63,33 @@ impl<'w> Graph<'w> {
     /// The first operation that did not fit; `Unsupported` for one that the device cannot compute;
     /// `Cancelled`, `OutOfMemory`, `Engine`.
     pub(crate) fn run(self, results: &[Tensor], cancel: &CancelToken) -> Result<()> {
+        self.expand(results)?;
+        // SAFETY: the graph is complete, and its tensors and context live for the call.
+        unsafe { self.workspace.run(self.graph, cancel) }
+    }
+
+    /// Computes the results `now`, and keeps what the results `later` need of it for [`Workspace::finish`].
+    /// Other graphs can be run in between. The next graph in two parts makes this one void.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(crate) fn begin(
+        self,
+        now: &[Tensor],
+        later: &[Tensor],
+        cancel: &CancelToken,
+    ) -> Result<Kept> {
+        self.expand(now)?;
+        // SAFETY: the graph is valid.
+        let n_now = unsafe { sys::ggml_graph_n_nodes(self.graph) };
+        self.expand(later)?;
+        let Self { workspace, id, context, graph, .. } = self;
+        // SAFETY: the graph is complete, and `context`, which goes with it, holds its tensors.
+        unsafe { workspace.begin(id, context, graph, n_now, cancel) }
+    }
+
+    /// Adds results with all they need to the graph.
+    fn expand(&self, results: &[Tensor]) -> Result<()> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
@@ -75,8 +100,7 @@ impl<'w> Graph<'w> {
             // SAFETY: the graph has room for twice the operations that were made.
             unsafe { sys::ggml_build_forward_expand(self.graph, result.pointer.as_ptr()) };
         }
-        // SAFETY: the graph is complete, and its tensors and context live for the call.
-        unsafe { self.workspace.run(self.graph, cancel) }
+        Ok(())
     }
 
     /// One operation: `fits` says whether the engine takes these inputs, `make` calls it.
@@ -117,12 +141,5 @@ impl<'w> Graph<'w> {
     fn fail(&self, error: Error) -> Tensor {
         *self.error.borrow_mut() = Some(error);
         self.nothing
-    }
-}
-
-impl Drop for Graph<'_> {
-    fn drop(&mut self) {
-        // SAFETY: owned here alone; nothing points to its tensors after the graph was run.
-        unsafe { sys::ggml_free(self.context.as_ptr()) };
     }
 }

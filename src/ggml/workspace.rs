@@ -57,6 +57,8 @@ pub(crate) struct WorkspaceBytes {
     pub tensors: u64,
     /// The buffer for intermediate results, as large as the largest graph needs it.
     pub compute: u64,
+    /// What graphs keep between their two parts.
+    pub kept: u64,
     /// What the device's kernels want beside it.
     pub scratch: u64,
 }
@@ -70,6 +72,10 @@ pub(crate) struct Workspace {
     pub(super) pool: *mut sys::ggml_threadpool,
     pub(super) n_threads: i32,
     pub(super) allocator: sys::ggml_gallocr_t,
+    /// For graphs in two parts; null until there is one.
+    pub(super) kept_allocator: sys::ggml_gallocr_t,
+    /// The last graph of which a first part was computed.
+    pub(super) kept: Option<u64>,
     pub(super) sets: Vec<Set>,
     /// Nothing is allocated, everything is counted.
     pub(super) planning: bool,
@@ -114,6 +120,8 @@ impl Workspace {
                 pool: null_mut(),
                 n_threads,
                 allocator: sys::ggml_gallocr_new(buffer_type),
+                kept_allocator: null_mut(),
+                kept: None,
                 sets: Vec::new(),
                 planning,
                 bytes: WorkspaceBytes::default(),
@@ -234,8 +242,32 @@ impl Workspace {
 
     /// Begins a graph of at most `nodes` nodes.
     pub(crate) fn graph(&mut self, nodes: usize) -> Result<Graph<'_>> {
-        let context = new_context(2 * nodes + 16, 2 * nodes + 16)?;
+        let context = Context::new(2 * nodes + 16, 2 * nodes + 16)?;
         Graph::new(self, context, nodes)
+    }
+}
+
+/// The owner of a context with the descriptions in it.
+pub(super) struct Context(NonNull<sys::ggml_context>);
+
+impl Context {
+    /// Room for `tensors` tensors and, if not 0, a graph of up to `nodes` nodes.
+    pub(super) fn new(tensors: usize, nodes: usize) -> Result<Self> {
+        new_context(tensors, nodes).map(Self)
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut sys::ggml_context {
+        self.0.as_ptr()
+    }
+}
+
+// SAFETY: plain memory that is used through its owner alone.
+unsafe impl Send for Context {}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: owned here alone; nothing points into it after its owner is gone.
+        unsafe { sys::ggml_free(self.0.as_ptr()) };
     }
 }
 

@@ -13,12 +13,14 @@ pub(super) struct Adapted {
 }
 
 impl Adapted {
-    /// Makes the tensors; with `dropout`, masks for rows of up to `n_max` tokens too, which layers share.
+    /// Makes the tensors; with `dropout`, masks for rows of up to `n_max` tokens too. Layers share them, but those
+    /// from `stored` on, which are computed together.
     pub(super) fn new(
         w: &mut Workspace,
         params: &LoraParams,
         n_max: usize,
         dropout: bool,
+        stored: usize,
     ) -> Result<Self> {
         let rank = params.rank() as u64;
         let mut masks: HashMap<_, Tensor> = HashMap::new();
@@ -31,7 +33,8 @@ impl Adapted {
             };
             let mut mask = None;
             if dropout {
-                let key = (pair.target, pair.n_in);
+                let own = Some(pair.layer).filter(|layer| *layer as usize >= stored);
+                let key = (own, pair.target, pair.n_in);
                 if !masks.contains_key(&key) {
                     let made = w.tensors(&[(F32, &[(pair.n_in * n_max) as u64])])?;
                     masks.extend(made.first().map(|tensor| (key, *tensor)));

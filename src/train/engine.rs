@@ -4,7 +4,8 @@ use super::adapted::Adapted;
 use super::arch::Arch;
 use super::layer::Network;
 use super::lora::LoraParams;
-use super::pass::{Dropout, Loss, Pass, Row};
+use super::pass::{Dropout, Loss, Pass};
+use super::row::Row;
 use super::weights::Weights;
 use crate::cancel::CancelToken;
 use crate::dataset;
@@ -18,17 +19,20 @@ pub(super) struct Engine {
     adapted: Adapted,
 }
 
+/// What an engine is made for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EngineOptions {
+    /// Tokens of a row at most.
+    pub n_max: usize,
+    pub dropout: bool,
+    pub n_threads: i32,
+    /// How many of the last layers keep what backward needs instead of computing it again.
+    pub n_stored: usize,
+}
+
 impl Engine {
-    /// An engine for rows of up to `n_max` tokens.
-    pub(super) fn new(
-        files: &ModelFiles,
-        params: &LoraParams,
-        n_max: usize,
-        dropout: bool,
-        n_threads: i32,
-    ) -> Result<Self> {
-        let mut engine =
-            Self::make(Workspace::new(n_threads, false)?, files, params, n_max, dropout)?;
+    pub(super) fn new(files: &ModelFiles, params: &LoraParams, o: EngineOptions) -> Result<Self> {
+        let mut engine = Self::make(Workspace::new(o.n_threads, false)?, files, params, o)?;
         engine.workspace.start_threads()?;
         engine.adapted.write(&mut engine.workspace, params)?;
         Ok(engine)
@@ -38,20 +42,18 @@ impl Engine {
     pub(super) fn plan(
         files: &ModelFiles,
         params: &LoraParams,
-        n_max: usize,
-        dropout: bool,
-        n_threads: i32,
+        o: EngineOptions,
     ) -> Result<WorkspaceBytes> {
-        let mut engine =
-            Self::make(Workspace::new(n_threads, true)?, files, params, n_max, dropout)?;
+        let mut engine = Self::make(Workspace::new(o.n_threads, true)?, files, params, o)?;
         let row = dataset::Row {
-            tokens: vec![0; n_max],
-            positions: (0..n_max as i32).collect(),
-            segments: vec![0; n_max],
-            loss: vec![true; n_max],
+            tokens: vec![0; o.n_max],
+            positions: (0..o.n_max as i32).collect(),
+            segments: vec![0; o.n_max],
+            loss: vec![true; o.n_max],
             sequences: vec![0],
         };
-        engine.learn(&row, None, &CancelToken::new())?;
+        let dropout = o.dropout.then_some(Dropout { chance: 0.5, key: [0, 0] });
+        engine.learn(&row, dropout, &CancelToken::new())?;
         Ok(engine.workspace.bytes())
     }
 
@@ -59,21 +61,21 @@ impl Engine {
         mut workspace: Workspace,
         files: &ModelFiles,
         params: &LoraParams,
-        n_max: usize,
-        dropout: bool,
+        o: EngineOptions,
     ) -> Result<Self> {
         let arch = Arch::of(files)?;
         let weights = Weights::load(&mut workspace, files)?;
-        let adapted = Adapted::new(&mut workspace, params, n_max, dropout)?;
+        let stored = arch.n_layer.saturating_sub(o.n_stored);
+        let adapted = Adapted::new(&mut workspace, params, o.n_max, o.dropout, stored)?;
         let network = Network { arch, weights, pairs: adapted.by_name() };
-        let pass = Pass::new(&mut workspace, network, n_max)?;
+        let pass = Pass::new(&mut workspace, network, o.n_max, o.n_stored)?;
         Ok(Self { workspace, pass, adapted })
     }
 
     /// The loss of a row, without its gradients.
     pub(super) fn measure(&mut self, row: &dataset::Row, cancel: &CancelToken) -> Result<Loss> {
         self.pass.set_dropout(None);
-        self.run(row, false, cancel)
+        self.pass.measure(&mut self.workspace, view(row), &row.loss, cancel)
     }
 
     /// The loss of a row; its gradients are added to their sums.
@@ -84,13 +86,7 @@ impl Engine {
         cancel: &CancelToken,
     ) -> Result<Loss> {
         self.pass.set_dropout(dropout);
-        self.run(row, true, cancel)
-    }
-
-    fn run(&mut self, row: &dataset::Row, back: bool, cancel: &CancelToken) -> Result<Loss> {
-        let view = Row { tokens: &row.tokens, positions: &row.positions, segments: &row.segments };
-        self.pass.forward(&mut self.workspace, view, cancel)?;
-        self.pass.loss(&mut self.workspace, view, &row.loss, back, cancel)
+        self.pass.learn(&mut self.workspace, view(row), &row.loss, cancel)
     }
 
     /// Sets the sums of the gradients to zero.
@@ -107,4 +103,8 @@ impl Engine {
     pub(super) fn set_params(&mut self, params: &LoraParams) -> Result<()> {
         self.adapted.write(&mut self.workspace, params)
     }
+}
+
+fn view(row: &dataset::Row) -> Row<'_> {
+    Row { tokens: &row.tokens, positions: &row.positions, segments: &row.segments }
 }

@@ -1,7 +1,7 @@
 //! The data of a training, as the rows of each step.
 
 use crate::cancel::CancelToken;
-use crate::dataset::{Dataset, Encoder, EncodingReport, Row, Sequence, order, pack};
+use crate::dataset::{Dataset, Encoded, Encoder, EncodingReport, Row, Sequence, order, pack};
 use crate::error::{Result, bail};
 use crate::model::Model;
 use crate::options::TrainerOptions;
@@ -18,6 +18,8 @@ pub(super) struct Feed {
     sequences: Vec<Sequence>,
     /// The epoch that the sequences are of, where each has its own changes.
     epoch: u64,
+    /// The order of an epoch's examples, and the epoch.
+    order: (u64, Vec<usize>),
     report: EncodingReport,
     validation: Vec<Row>,
     n_ctx: usize,
@@ -54,18 +56,32 @@ impl Feed {
         };
         let tokenizer = Tokenizer::new(model);
         let limit = model.info().n_ctx_train.max(8) as usize;
-        let n_ctx = match o.n_ctx.value() {
+        let most = match o.n_ctx.value() {
             Some(n) if n as usize > limit => bail!(
                 InvalidOption,
                 "trainer option n_ctx: {n} tokens are more than the {limit} that the model was made for"
             ),
             Some(n) => n as usize,
-            None => longest(&tokenizer, &data, limit.min(AUTO_MAX), o, &never)?,
+            None => limit.min(AUTO_MAX),
         };
-        let encoder = Encoder::new(&tokenizer, n_ctx, &o.encoding)?;
-        let encoded = encoder.encode_all(&data, Some(0), &never)?;
+        let mut encoder = Encoder::new(&tokenizer, most, &o.encoding)?;
+        let mut encoded = encoder.encode_all(&data, Some(0), &never)?;
+        let n_ctx = match o.n_ctx.value() {
+            Some(_) => most,
+            // Random changes make examples longer or shorter in each epoch: their own length counts.
+            None if encoder.augments() => longest(&encoder.encode_all(&data, None, &never)?),
+            None => longest(&encoded),
+        };
+        let n_ctx = n_ctx.clamp(8.min(limit), most);
+        if n_ctx < most {
+            encoder = Encoder::new(&tokenizer, n_ctx, &o.encoding)?;
+            if encoder.augments() {
+                encoded = encoder.encode_all(&data, Some(0), &never)?;
+            }
+        }
         let batch_size = o.batch_size.max(1) as usize;
-        let per_epoch = encoded.sequences.len().div_ceil(batch_size) as u64;
+        let n = encoded.sequences.len();
+        let per_epoch = n.div_ceil(batch_size) as u64;
         let steps = per_epoch.saturating_mul(o.epochs.unsigned_abs());
         let most = o.max_steps.value().map_or(u64::MAX, i64::unsigned_abs);
         let mut feed = Self {
@@ -74,6 +90,7 @@ impl Feed {
             digest,
             sequences: encoded.sequences,
             epoch: 0,
+            order: (0, order(n, o.seed.unsigned_abs(), 0)),
             report: encoded.report,
             validation: Vec::new(),
             n_ctx,
@@ -125,7 +142,10 @@ impl Feed {
             self.sequences = self.encoder.encode_all(&self.data, Some(epoch), cancel)?.sequences;
             self.epoch = epoch;
         }
-        let order = order(self.sequences.len(), self.seed, epoch);
+        if self.order.0 != epoch {
+            self.order = (epoch, order(self.sequences.len(), self.seed, epoch));
+        }
+        let order = &self.order.1;
         let start = usize::try_from(cursor).unwrap_or(usize::MAX);
         let end = start.saturating_add(self.batch_size).min(order.len());
         let chosen = order.get(start..end).unwrap_or_default();
@@ -139,22 +159,16 @@ impl Feed {
     }
 
     fn rows(&self, sequences: &[&Sequence]) -> Result<Vec<Row>> {
-        let at_once = if self.packing { self.micro_batch } else { 1 };
-        let groups = sequences.chunks(at_once.min(sequences.len().max(1)));
+        if !self.packing {
+            return Ok(sequences.iter().enumerate().map(|(i, s)| Row::single(i, s)).collect());
+        }
+        let groups = sequences.chunks(self.micro_batch.min(sequences.len().max(1)));
         let rows = groups.map(|group| pack(group, self.n_ctx)).collect::<Result<Vec<_>>>()?;
         Ok(rows.into_iter().flatten().collect())
     }
 }
 
-/// The tokens of the longest example, up to a limit.
-fn longest(
-    tokenizer: &Tokenizer,
-    data: &Dataset,
-    limit: usize,
-    o: &TrainerOptions,
-    cancel: &CancelToken,
-) -> Result<usize> {
-    let encoded = Encoder::new(tokenizer, limit, &o.encoding)?.encode_all(data, None, cancel)?;
-    let longest = encoded.sequences.iter().map(|s| s.tokens.len()).max().unwrap_or(0);
-    Ok(longest.clamp(8.min(limit), limit))
+/// The tokens of the longest example.
+fn longest(encoded: &Encoded) -> usize {
+    encoded.sequences.iter().map(|s| s.tokens.len()).max().unwrap_or(0)
 }

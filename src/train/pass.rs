@@ -1,26 +1,19 @@
 //! One row through the whole model: forward keeps each layer's input, backward computes each layer again and
-//! adds to the gradients.
+//! adds to the gradients. The last layers can keep what backward needs instead, where there is memory for it.
+
+use std::ops::Range;
 
 use crate::cancel::CancelToken;
 use crate::error::{Result, bail};
-use crate::ggml::{F32, Graph, I32, Tensor, Workspace};
+use crate::ggml::{F32, Graph, I32, Kept, Tensor, Workspace};
 use crate::rng::Rng;
 
 use super::head::{CHUNK, Head};
 use super::layer::{Masks, Network, OPERATIONS};
 use super::lowering::{self, TILE};
 use super::ops::Builder;
+use super::row::{Row, mask};
 use super::tape::{Tape, Var};
-
-/// One row of tokens: examples one after the other, which do not see each other.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'a> {
-    pub tokens: &'a [i32],
-    /// The position of each token in its example.
-    pub positions: &'a [i32],
-    /// The number of each token's example.
-    pub segments: &'a [u32],
-}
 
 /// Which inputs of the pairs are left out.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,12 +56,14 @@ pub(super) struct Pass {
     n_max: usize,
     /// The first layer that trains; the layers before it have no way back.
     first: usize,
+    /// The first of the layers that keep what backward needs; the others are computed again.
+    stored: usize,
     ids: Tensor,
     positions: Tensor,
     rows: Tensor,
     mask: Tensor,
     mask_windowed: Option<Tensor>,
-    /// The input of each layer, and the output of the last.
+    /// The input of each layer up to the first stored one, and what the layers after that give.
     inputs: Vec<Tensor>,
     /// The gradient that goes back.
     gradient: Tensor,
@@ -79,7 +74,13 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    pub(super) fn new(workspace: &mut Workspace, network: Network, n_max: usize) -> Result<Self> {
+    /// For rows of up to `n_max` tokens; the last `n_stored` layers keep what backward needs.
+    pub(super) fn new(
+        workspace: &mut Workspace,
+        network: Network,
+        n_max: usize,
+        n_stored: usize,
+    ) -> Result<Self> {
         let arch = &network.arch;
         let (d, t) = (arch.n_embd as u64, n_max as u64);
         let made = workspace.tensors(&[
@@ -94,7 +95,10 @@ impl Pass {
         };
         let head = Head::new(workspace, d)?;
         let shape: &[u64] = &[d * t];
-        let inputs = workspace.tensors(&vec![(F32, shape); arch.n_layer + 1])?;
+        let first = (0..arch.n_layer).find(|l| network.trains(*l)).unwrap_or(arch.n_layer);
+        let stored = arch.n_layer.saturating_sub(n_stored).max(first);
+        let n_inputs = arch.n_layer.min(stored + 1) + 1;
+        let inputs = workspace.tensors(&vec![(F32, shape); n_inputs])?;
         let mask_windowed = match arch.window {
             Some(_) => workspace.tensors(&[(F32, &[t * t])])?.first().copied(),
             None => None,
@@ -105,11 +109,11 @@ impl Pass {
         }
         let rows_of_layer = network.weights.rows("blk.0.");
         let tiles = rows_of_layer.map(lowering::tiles).sum();
-        let first = (0..arch.n_layer).find(|l| network.trains(*l)).unwrap_or(arch.n_layer);
         Ok(Self {
             network,
             n_max,
             first,
+            stored,
             ids,
             positions,
             rows,
@@ -128,47 +132,95 @@ impl Pass {
         self.dropout = dropout;
     }
 
-    /// Passes a row through all layers.
-    pub(super) fn forward(
+    /// The loss of predicting token `i + 1` of a row from those up to `i`, wherever `wanted[i + 1]`.
+    pub(super) fn measure(
         &mut self,
         w: &mut Workspace,
         row: Row<'_>,
+        wanted: &[bool],
         cancel: &CancelToken,
-    ) -> Result<()> {
+    ) -> Result<Loss> {
         self.load(w, row)?;
-        let n = row.tokens.len() as i64;
-        self.embed(w, n, cancel)?;
-        for layer in 0..self.network.arch.n_layer {
-            self.drop_inputs(w, layer, row.tokens.len())?;
+        self.forward(w, self.network.arch.n_layer, row.tokens.len(), cancel)?;
+        self.head(w, row, wanted, None, cancel)
+    }
+
+    /// The same, with the gradients of every pair added to their sums: of the loss's sum, not of its mean.
+    pub(super) fn learn(
+        &mut self,
+        w: &mut Workspace,
+        row: Row<'_>,
+        wanted: &[bool],
+        cancel: &CancelToken,
+    ) -> Result<Loss> {
+        let n = row.tokens.len();
+        let layers = self.network.arch.n_layer;
+        self.load(w, row)?;
+        self.forward(w, self.stored, n, cancel)?;
+        let kept = match self.stored < layers {
+            true => Some(self.forward_stored(w, n, cancel)?),
+            false => None,
+        };
+        let mut gradient = vec![0f32; self.network.arch.n_embd as usize * n];
+        let loss = self.head(w, row, wanted, Some(&mut gradient), cancel)?;
+        if !w.is_planning() {
+            w.write(self.gradient, &gradient)?;
+        }
+        if let Some(kept) = kept {
+            w.finish(kept, cancel)?;
+        }
+        self.backward(w, n, cancel)?;
+        Ok(loss)
+    }
+
+    /// Passes the row through the layers before `end`.
+    fn forward(&self, w: &mut Workspace, end: usize, n: usize, cancel: &CancelToken) -> Result<()> {
+        self.embed(w, n as i64, cancel)?;
+        for layer in 0..end {
+            self.drop_inputs(w, layer, n)?;
             let g = w.graph(OPERATIONS)?;
             let mut tape = Tape::default();
-            let (_, y) = self.layer(&g, &mut tape, layer, n, false)?;
-            let to = self.state(&g, layer + 1, n);
+            let (_, y) = self.layers(&g, &mut tape, layer..layer + 1, n as i64, false)?;
+            let to = self.state(&g, layer + 1, n as i64);
             let result = g.copy(tape.tensor(y), to);
             g.run(&[result], cancel)?;
         }
         Ok(())
     }
 
-    /// The loss of predicting token `i + 1` from those up to `i`, wherever `wanted[i + 1]`. With `back`, also
-    /// the gradients of every pair, added to their sums: of the loss's sum, not of its mean.
-    pub(super) fn loss(
-        &mut self,
+    /// Passes the row through the layers that keep what backward needs.
+    fn forward_stored(&self, w: &mut Workspace, n: usize, cancel: &CancelToken) -> Result<Kept> {
+        let layers = self.stored..self.network.arch.n_layer;
+        for layer in layers.clone() {
+            self.drop_inputs(w, layer, n)?;
+        }
+        let g = w.graph((OPERATIONS + self.tiles) * layers.len())?;
+        let mut tape = Tape::default();
+        let (x, y) =
+            self.layers(&g, &mut tape, layers.clone(), n as i64, layers.start > self.first)?;
+        let output = g.copy(tape.tensor(y), self.state(&g, layers.end, n as i64));
+        let results = self.way_back(&g, &tape, (x, y), n as i64);
+        g.begin(&[output], &results, cancel)
+    }
+
+    /// The loss of the last layer's states, and the gradient of these.
+    fn head(
+        &self,
         w: &mut Workspace,
         row: Row<'_>,
         wanted: &[bool],
-        back: bool,
+        mut gradient: Option<&mut [f32]>,
         cancel: &CancelToken,
     ) -> Result<Loss> {
         let d = self.network.arch.n_embd as usize;
         let n = row.tokens.len();
         let predicted: Vec<usize> = (1..n).filter(|i| wanted.get(*i) == Some(&true)).collect();
         let mut hidden = vec![0f32; d * n];
-        let mut gradient = if back { vec![0f32; d * n] } else { Vec::new() };
         if !w.is_planning() {
             let last = self.inputs.last().copied().unwrap_or(self.gradient);
             w.read(last, &mut hidden)?;
         }
+        let back = gradient.is_some();
         let mut loss = Loss::default();
         for chunk in predicted.chunks(CHUNK) {
             let targets: Vec<i32> =
@@ -178,54 +230,60 @@ impl Pass {
             let (part, dh) =
                 self.head.loss(w, (&self.network, self.rows), &states, &targets, back, cancel)?;
             loss.add(part);
+            let Some(gradient) = gradient.as_deref_mut() else { continue };
             for (i, dh) in chunk.iter().zip(dh.chunks(d)) {
                 if let Some(to) = gradient.get_mut((i - 1) * d..i * d) {
                     to.copy_from_slice(dh);
                 }
             }
         }
-        if back {
-            if !w.is_planning() {
-                w.write(self.gradient, &gradient)?;
-            }
-            self.backward(w, n as i64, cancel)?;
-        }
         Ok(loss)
     }
 
-    fn backward(&mut self, w: &mut Workspace, n: i64, cancel: &CancelToken) -> Result<()> {
-        for layer in (self.first..self.network.arch.n_layer).rev() {
-            self.drop_inputs(w, layer, n as usize)?;
+    /// The way back through the layers that are computed again.
+    fn backward(&self, w: &mut Workspace, n: usize, cancel: &CancelToken) -> Result<()> {
+        for layer in (self.first..self.stored).rev() {
+            self.drop_inputs(w, layer, n)?;
             let g = w.graph(OPERATIONS + self.tiles)?;
             let mut tape = Tape::default();
-            let (x, y) = self.layer(&g, &mut tape, layer, n, layer > self.first)?;
-            let gradient = self.view(&g, self.gradient, n);
-            let (dx, mut results) = tape.backward(&g, (y, gradient), x);
-            if let Some(dx) = dx {
-                // Last: everything else has read the old gradient by then.
-                results.push(g.copy(dx, gradient));
-            }
+            let only = layer..layer + 1;
+            let (x, y) = self.layers(&g, &mut tape, only, n as i64, layer > self.first)?;
+            let results = self.way_back(&g, &tape, (x, y), n as i64);
             g.run(&results, cancel)?;
         }
         Ok(())
     }
 
-    /// A layer's graph; `back` if its input's gradient is wanted.
-    fn layer(
+    /// What is to be computed for the gradients of the pairs between `x` and `y`, and of `x`.
+    fn way_back(&self, g: &Graph<'_>, tape: &Tape, (x, y): (Var, Var), n: i64) -> Vec<Tensor> {
+        let gradient = self.view(g, self.gradient, n);
+        let (dx, mut results) = tape.backward(g, (y, gradient), x);
+        if let Some(dx) = dx {
+            // Last: everything else has read the old gradient by then.
+            results.push(g.copy(dx, gradient));
+        }
+        results
+    }
+
+    /// The graph of layers that follow each other; `back` if their input's gradient is wanted.
+    fn layers(
         &self,
         g: &Graph<'_>,
         tape: &mut Tape,
-        layer: usize,
+        layers: Range<usize>,
         n: i64,
         back: bool,
     ) -> Result<(Var, Var)> {
-        let x = tape.value(self.state(g, layer, n), back);
+        let x = tape.value(self.state(g, layers.start, n), back);
         let square = |mask| g.reshape(g.slice(mask, 0, 0, n * n), [n, n, 1]);
         let masks = Masks { full: square(self.mask), windowed: self.mask_windowed.map(square) };
         let positions = g.slice(self.positions, 0, 0, n);
         let drops = self.dropout.is_some();
         let mut builder = Builder { g, tape, positions, rows: self.rows, drops };
-        let y = self.network.layer(&mut builder, masks, layer, x)?;
+        let mut y = x;
+        for layer in layers {
+            y = self.network.layer(&mut builder, masks, layer, y)?;
+        }
         Ok((x, y))
     }
 
@@ -258,8 +316,10 @@ impl Pass {
         g.run(&[result], cancel)
     }
 
+    /// The input of a layer. Stored layers, where they are computed one by one, share a tensor.
     fn state(&self, g: &Graph<'_>, layer: usize, n: i64) -> Tensor {
-        self.view(g, self.inputs.get(layer).copied().unwrap_or(self.gradient), n)
+        let index = layer.min(self.inputs.len().saturating_sub(1));
+        self.view(g, self.inputs.get(index).copied().unwrap_or(self.gradient), n)
     }
 
     /// The first `n` tokens of a tensor for `n_max`.
@@ -289,15 +349,4 @@ impl Pass {
             None => Ok(()),
         }
     }
-}
-
-/// 0 where a token sees another: one of its own example, not after it, inside the window.
-fn mask(row: Row<'_>, window: Option<u32>) -> Vec<f32> {
-    let tokens = || row.positions.iter().zip(row.segments);
-    let sees = |(p, s): (&i32, &u32), (q, t): (&i32, &u32)| {
-        s == t && q <= p && window.is_none_or(|w| i64::from(*p) - i64::from(*q) < i64::from(w))
-    };
-    tokens()
-        .flat_map(|a| tokens().map(move |b| if sees(a, b) { 0.0 } else { f32::NEG_INFINITY }))
-        .collect()
 }

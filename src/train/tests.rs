@@ -1,5 +1,7 @@
 //! Gradients and losses of whole rows, on tiny models of every architecture.
 
+mod stored;
+
 use std::collections::HashMap;
 
 use rand_core::{RngCore, SeedableRng};
@@ -8,7 +10,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::arch::Arch;
 use super::layer::Network;
 use super::ops::Lora;
-use super::pass::{Loss, Pass, Row};
+use super::pass::{Loss, Pass};
+use super::row::Row;
 use super::weights::Weights;
 use crate::cancel::CancelToken;
 use crate::format::gguf::GgmlType;
@@ -59,7 +62,7 @@ fn setup(bytes: Vec<u8>, with_pairs: bool) -> Setup {
             .map(|(name, (lora, n_a, _))| (name.clone(), (*lora, n_a / RANK as usize)))
             .collect(),
     };
-    let pass = Pass::new(&mut workspace, network, 64).unwrap();
+    let pass = Pass::new(&mut workspace, network, 64, 0).unwrap();
     Setup { workspace, pass, pairs }
 }
 
@@ -99,8 +102,11 @@ impl Setup {
         let segments = vec![0u32; tokens.len()];
         let row = Row { tokens, positions: &positions, segments: &segments };
         let (w, never) = (&mut self.workspace, CancelToken::new());
-        self.pass.forward(w, row, &never).unwrap();
-        self.pass.loss(w, row, &vec![true; tokens.len()], back, &never).unwrap()
+        let wanted = vec![true; tokens.len()];
+        match back {
+            true => self.pass.learn(w, row, &wanted, &never).unwrap(),
+            false => self.pass.measure(w, row, &wanted, &never).unwrap(),
+        }
     }
 }
 

@@ -2,23 +2,24 @@
 
 use std::time::Instant;
 
-use super::checkpoint::{Checkpoint, CheckpointView, Progress};
+use super::checkpoint::{CheckpointView, Progress};
 use super::clip_grad_norm;
 use super::early_stopping::{EarlyStopping, Verdict};
 use super::engine::Engine;
 use super::feed::Feed;
-use super::lora::{LoraParams, LoraSpec};
+use super::lora::LoraParams;
 use super::optimizer::{Optimizer, OptimizerOptions};
 use super::pass::{Dropout, Loss};
-use super::plan::{TrainPlan, n_threads};
+use super::plan::TrainPlan;
 use super::schedule::Schedule;
+use super::start::Start;
 use crate::adapter::Adapter;
 use crate::cancel::CancelToken;
 use crate::dataset::{Dataset, EncodingReport, Row};
 use crate::error::{Result, bail, err};
 use crate::format::Source;
 use crate::model::Model;
-use crate::options::{Options, TrainerOptions};
+use crate::options::TrainerOptions;
 
 /// Fine-tunes a LoRA adapter on a model's quantized weights, step by step. Used by one thread at a time; sessions of
 /// the model run beside it.
@@ -95,12 +96,7 @@ impl Trainer {
         validation: Option<&Dataset>,
         options: &TrainerOptions,
     ) -> Result<Self> {
-        options.validate()?;
-        let spec = LoraSpec::new(options)?;
-        let seed = options.seed.unsigned_abs();
-        let arch = &model.info().architecture;
-        let params = LoraParams::init(&spec, arch, model.files().tensors(), seed)?;
-        Self::with(model, data, validation, options, params)
+        Self::with(model, data, validation, Start::new(model, options)?)
     }
 
     /// A trainer that continues an existing adapter (GGUF LoRA), whose rank, scale and targets it keeps.
@@ -114,10 +110,7 @@ impl Trainer {
         options: &TrainerOptions,
         adapter: impl Into<Source>,
     ) -> Result<Self> {
-        options.validate()?;
-        let arch = &model.info().architecture;
-        let params = LoraParams::from_file(adapter, arch, model.files().tensors())?;
-        Self::with(model, data, validation, options, params)
+        Self::with(model, data, validation, Start::from_adapter(model, options, adapter)?)
     }
 
     /// A trainer that goes on where a checkpoint was saved, with its options, on the same model and data.
@@ -131,51 +124,46 @@ impl Trainer {
         validation: Option<&Dataset>,
         checkpoint: impl Into<Source>,
     ) -> Result<Self> {
-        let saved = Checkpoint::load(checkpoint)?;
-        saved.check_origin(model.fingerprint()?, &data.digest())?;
-        let mut trainer = Self::with(model, data, validation, &saved.options, saved.params)?;
-        let (best, without) =
-            (saved.progress.best_validation_loss, saved.progress.without_improvement);
-        let patience = saved.options.early_stopping_patience.unsigned_abs();
-        trainer.stopped = patience > 0 && without >= patience;
-        trainer.stopping = trainer.stopping.resumed(best, without);
-        trainer.optimizer = saved.optimizer;
-        trainer.progress = saved.progress;
-        trainer.engine.set_params(&trainer.params)?;
-        Ok(trainer)
+        Self::with(model, data, validation, Start::from_checkpoint(model, data, checkpoint)?)
     }
 
     fn with(
         model: &Model,
         data: &Dataset,
         validation: Option<&Dataset>,
-        options: &TrainerOptions,
-        params: LoraParams,
+        start: Start,
     ) -> Result<Self> {
-        let feed = Feed::new(model, data, validation, options)?;
-        let plan = TrainPlan::make(model, &params, &feed, options)?;
+        let Start { options, params, saved } = start;
+        let feed = Feed::new(model, data, validation, &options)?;
+        let plan = TrainPlan::make(model, &params, &feed, &options)?;
         plan.check()?;
-        let engine = Engine::new(
-            model.files(),
-            &params,
-            feed.n_ctx(),
-            options.lora_dropout > 0.0,
-            n_threads(options),
-        )?;
-        let optimizer = Optimizer::new(OptimizerOptions::from(options), &params.sizes());
-        Ok(Self {
+        let made_for = plan.engine_options(&options);
+        let mut trainer = Self {
             model: model.clone(),
-            engine,
-            optimizer,
-            schedule: Schedule::from(options),
-            stopping: EarlyStopping::from(options),
+            engine: Engine::new(model.files(), &params, made_for)?,
+            optimizer: Optimizer::new(OptimizerOptions::from(&options), &params.sizes()),
+            schedule: Schedule::from(&options),
+            stopping: EarlyStopping::from(&options),
             feed,
             progress: Progress::default(),
             plan,
             stopped: false,
-            options: options.clone(),
+            options,
             params,
-        })
+        };
+        if let Some((optimizer, progress)) = saved {
+            trainer.go_on(optimizer, progress);
+        }
+        Ok(trainer)
+    }
+
+    fn go_on(&mut self, optimizer: Optimizer, progress: Progress) {
+        let (best, without) = (progress.best_validation_loss, progress.without_improvement);
+        let patience = self.options.early_stopping_patience.unsigned_abs();
+        self.stopped = patience > 0 && without >= patience;
+        self.stopping = EarlyStopping::from(&self.options).resumed(best, without);
+        self.optimizer = optimizer;
+        self.progress = progress;
     }
 
     /// The memory that the training takes.

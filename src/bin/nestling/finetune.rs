@@ -38,7 +38,8 @@ pub fn command() -> Command {
              nestling finetune -m MODEL.gguf --data chats.jsonl -o adapter.gguf --resume\n\n\
              A line of a JSONL file holds \"messages\", or \"prompt\" and \"completion\", or \"text\", or\n\
              \"text\" and \"label\". With validation data the adapter written is the best one, without it the last.\n\
-             Ctrl-C writes a checkpoint; --resume goes on from it, with its own options.",
+             Ctrl-C writes a checkpoint; --resume goes on from it, with its own options. The checkpoint of the best\n\
+             validation stays beside it, with the name's end .best.",
         )
         .arg(flags::model())
         .arg(
@@ -73,12 +74,13 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     interrupt::install(Idle::End)?;
     let work = Work::begin();
     let loaded = load::model(&flags::model_path(matches), &model_options, work.token())?;
-    let mut trainer =
-        trainer(matches, &files, &loaded.model, &data, validation.as_ref(), &options)?;
+    let (model, validation) = (&loaded.model, validation.as_ref());
     let as_json = matches.get_flag("json");
     if matches.get_flag("plan") {
-        return print_plan(trainer.plan(), as_json);
+        let plan = plan(matches, &files, model, &data, validation, &options)?;
+        return print_plan(&plan, as_json);
     }
+    let mut trainer = trainer(matches, &files, model, &data, validation, &options)?;
     train(&mut trainer, &files, as_json, work.token())
 }
 
@@ -86,6 +88,8 @@ pub fn run(matches: &ArgMatches) -> Outcome {
 struct Files {
     output: PathBuf,
     checkpoint: PathBuf,
+    /// The checkpoint of the best validation.
+    best: PathBuf,
 }
 
 impl Files {
@@ -93,18 +97,20 @@ impl Files {
         // Clap has refused a command line without it.
         let output = matches.get_one::<PathBuf>("output").cloned().unwrap_or_default();
         let given = matches.get_one::<PathBuf>("checkpoint").cloned();
-        let beside = || {
-            let mut name = output.clone().into_os_string();
-            name.push(".checkpoint");
-            name.into()
-        };
-        Self { checkpoint: given.unwrap_or_else(beside), output }
+        let checkpoint = given.unwrap_or_else(|| with_suffix(&output, ".checkpoint"));
+        Self { best: with_suffix(&checkpoint, ".best"), checkpoint, output }
     }
 
     /// The adapter's name in its file.
     fn name(&self) -> String {
         self.output.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned())
     }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn dataset(matches: &ArgMatches, id: &str) -> Outcome<Dataset> {
@@ -130,6 +136,25 @@ fn trainer(
     })
 }
 
+fn plan(
+    matches: &ArgMatches,
+    files: &Files,
+    model: &Model,
+    data: &Dataset,
+    validation: Option<&Dataset>,
+    options: &TrainerOptions,
+) -> Outcome<TrainPlan> {
+    if matches.get_flag("resume") {
+        return Ok(TrainPlan::resume(model, data, validation, files.checkpoint.as_path())?);
+    }
+    Ok(match matches.get_one::<PathBuf>("init-adapter") {
+        Some(path) => {
+            TrainPlan::continue_adapter(model, data, validation, options, path.as_path())?
+        }
+        None => TrainPlan::new(model, data, validation, options)?,
+    })
+}
+
 fn train(trainer: &mut Trainer, files: &Files, as_json: bool, cancel: CancelToken) -> Outcome {
     let bar = Steps::new(trainer.progress().step, trainer.total_steps());
     let mut last = None;
@@ -146,6 +171,7 @@ fn train(trainer: &mut Trainer, files: &Files, as_json: bool, cancel: CancelToke
         }
         if step.best {
             trainer.save_adapter(&files.output, &files.name())?;
+            trainer.save(&files.best)?;
         }
         let every = trainer.options().checkpoint_every.unsigned_abs();
         let ends_epoch = trainer.progress().cursor == 0;
@@ -220,15 +246,18 @@ fn print_plan(plan: &TrainPlan, as_json: bool) -> Outcome {
     if as_json {
         return output::json(&to_json(plan)?);
     }
+    let fits = if plan.fits { "yes".to_owned() } else { format!("no: {}", plan.advice) };
     output::facts(&[
         ("row length", format!("{} tokens", plan.n_ctx)),
         ("trained", format!("{} parameters", output::count(plan.n_parameters))),
         ("parameters", bytes(plan.parameters)),
         ("optimizer", bytes(plan.optimizer)),
         ("activations", bytes(plan.activations)),
+        ("stored", format!("{} of the last {} layers", bytes(plan.stored), plan.stored_layers)),
         ("compute", bytes(plan.compute)),
         ("buffers", bytes(plan.buffers)),
         ("total", format!("{} beside the model's mapped weights", bytes(plan.total))),
         ("may be taken", bytes(plan.budget)),
+        ("fits", fits),
     ])
 }

@@ -1,0 +1,52 @@
+//! Where a training starts from: a new adapter, an existing one, or a checkpoint.
+
+use super::checkpoint::{Checkpoint, Progress};
+use super::lora::{LoraParams, LoraSpec};
+use super::optimizer::Optimizer;
+use crate::dataset::Dataset;
+use crate::error::Result;
+use crate::format::Source;
+use crate::model::Model;
+use crate::options::{Options, TrainerOptions};
+
+pub(super) struct Start {
+    pub options: TrainerOptions,
+    pub params: LoraParams,
+    /// What a checkpoint goes on with.
+    pub saved: Option<(Optimizer, Progress)>,
+}
+
+impl Start {
+    pub(super) fn new(model: &Model, options: &TrainerOptions) -> Result<Self> {
+        options.validate()?;
+        let spec = LoraSpec::new(options)?;
+        let seed = options.seed.unsigned_abs();
+        let arch = &model.info().architecture;
+        let params = LoraParams::init(&spec, arch, model.files().tensors(), seed)?;
+        Ok(Self { options: options.clone(), params, saved: None })
+    }
+
+    /// Rank, scale and targets are the adapter's.
+    pub(super) fn from_adapter(
+        model: &Model,
+        options: &TrainerOptions,
+        adapter: impl Into<Source>,
+    ) -> Result<Self> {
+        options.validate()?;
+        let arch = &model.info().architecture;
+        let params = LoraParams::from_file(adapter, arch, model.files().tensors())?;
+        Ok(Self { options: options.clone(), params, saved: None })
+    }
+
+    /// The options are the checkpoint's.
+    pub(super) fn from_checkpoint(
+        model: &Model,
+        data: &Dataset,
+        checkpoint: impl Into<Source>,
+    ) -> Result<Self> {
+        let saved = Checkpoint::load(checkpoint)?;
+        saved.check_origin(model.fingerprint()?, &data.digest())?;
+        let Checkpoint { options, params, optimizer, progress, .. } = saved;
+        Ok(Self { options, params, saved: Some((optimizer, progress)) })
+    }
+}
