@@ -234,6 +234,8 @@ codes! {
     DatasetExample = 803,
     /// An example has more tokens than a row.
     DatasetTooLong = 804,
+    /// An example's label is not among those that were asked for.
+    DatasetLabel = 805,
 
     // 900-999: training.
     /// A LoRA target is unknown, or the model has no such weight.

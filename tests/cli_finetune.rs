@@ -84,17 +84,62 @@ fn what_ctrl_c_stopped_is_resumed_to_the_same_adapter() {
     }
 }
 
+/// The numbers of points of the lines of a picture.
+fn points(path: &Path) -> Vec<usize> {
+    let picture = std::fs::read_to_string(path).unwrap();
+    let document = roxmltree::Document::parse(&picture).unwrap();
+    let lines = document.descendants().filter_map(|node| node.attribute("points"));
+    lines.map(|points| points.split_whitespace().count()).collect()
+}
+
+#[test]
+fn the_losses_are_drawn_beside_the_adapter_also_of_a_training_that_went_on() {
+    let (folder, model, data) = files();
+    let output = folder.path().join("adapter.gguf");
+    let validated = ["--epochs", "3", "--validation-fraction", "0.25", "--json"];
+    let done = stdout(&run(&finetune(&model, &data, &output, &validated)));
+    let curve = folder.path().join("adapter.svg");
+    let done: Json = serde_json::from_str(done.lines().last().unwrap()).unwrap();
+    assert_eq!(done["loss_curve"], text(&curve));
+    let steps = done["steps"].as_u64().unwrap() as usize;
+    assert!(points(&curve).contains(&steps) && points(&curve).contains(&3), "{:?}", points(&curve));
+
+    let (one, two) = (folder.path().join("one.svg"), folder.path().join("two.gguf"));
+    let named = ["--epochs", "100", "--json", "--loss-curve", text(&one)];
+    let mut running = Running::start(&finetune(&model, &data, &two, &named));
+    running.read_until("\"event\":\"step\"");
+    running.interrupt();
+    failure(&running.finish());
+    let half = points(&one).into_iter().max().unwrap();
+    assert!((1..200).contains(&half), "{half}");
+    let more = ["--resume", "--json", "--loss-curve", text(&one)];
+    stdout(&run(&finetune(&model, &data, &two, &more)));
+    assert!(points(&one).contains(&200), "{:?}", points(&one));
+
+    let none = folder.path().join("none.gguf");
+    stdout(&run(&finetune(&model, &data, &none, &["--epochs", "1", "--no-loss-curve"])));
+    assert!(none.exists() && !none.with_extension("svg").exists());
+}
+
 #[test]
 fn a_plan_says_what_training_takes_and_writes_nothing() {
     let (folder, model, data) = files();
     let output = folder.path().join("adapter.gguf");
     let plan = json(&run(&finetune(&model, &data, &output, &["--plan", "--json"])));
     assert!(plan["fits"] == true && plan["total"].as_u64() > Some(100_000), "{plan}");
+    let estimate = &plan["estimate"];
+    assert_eq!((&estimate["steps"], plan["n_parameters"].is_u64()), (&4.into(), true), "{plan}");
+    let seconds = |key: &str| estimate[key].as_f64().unwrap();
+    let rate = seconds("tokens_per_second");
+    let of_epoch = estimate["tokens_per_epoch"].as_f64().unwrap() / rate;
+    assert!((seconds("seconds_per_epoch") - of_epoch).abs() < 1e-9 * of_epoch, "{plan}");
+    assert!((seconds("seconds_in_all") - 2.0 * of_epoch).abs() < 1e-9 * of_epoch, "{plan}");
     let out = stdout(&run(&finetune(&model, &data, &output, &["--plan"])));
-    assert!(out.contains("optimizer") && out.contains("total"), "{out}");
+    assert!(out.contains("optimizer") && out.contains("one epoch"), "{out}");
     let small = ["--plan", "--json", "--n-ctx", "200", "--memory-budget", "1048576"];
     let plan = json(&run(&finetune(&model, &data, &output, &small)));
     let advice = plan["advice"].as_str().unwrap();
+    assert!(plan["estimate"].is_null(), "{plan}");
     assert!(plan["fits"] == false && advice.contains("n_ctx"), "{plan}");
     assert!(!output.exists());
 }
@@ -110,6 +155,7 @@ fn bad_input_ends_with_status_1_and_says_what_to_do() {
         (finetune(&model, &data, &output, &["--lora-rank", "5000"]), ["lora_rank", "4096"]),
         (finetune(&model, &data, &output, &["--lora-targets", "attn_x"]), ["attn_x", "attn_q"]),
         (finetune(&model, &data, &output, &["--resume"]), ["adapter.gguf.checkpoint", "NotFound"]),
+        (finetune(&model, &data, &output, &["--loss-curve", "a.png"]), ["a.png", ".svg"]),
         (
             finetune(&model, &data, &output, &["--n-ctx", "200", "--memory-budget", "1048576"]),
             ["MiB", "lora_rank"],

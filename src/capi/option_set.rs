@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, DatasetOptions, GenerationOptions, Input, ModelOptions, Options, SessionOptions, Spec,
-    TrainerOptions,
+    self, DatasetOptions, EvaluationOptions, GenerationOptions, Input, ModelOptions, Options,
+    SessionOptions, Spec, TrainerOptions,
 };
 
 /// What a `nest_options` holds.
@@ -17,6 +17,7 @@ pub(super) enum OptionSet {
     Generation(Box<GenerationOptions>),
     Dataset(DatasetOptions),
     Trainer(Box<TrainerOptions>),
+    Evaluation(Box<EvaluationOptions>, Vec<(Adapter, f32)>),
 }
 
 impl OptionSet {
@@ -28,6 +29,7 @@ impl OptionSet {
             GenerationOptions::NAME => Self::Generation(Box::default()),
             DatasetOptions::NAME => Self::Dataset(DatasetOptions::default()),
             TrainerOptions::NAME => Self::Trainer(Box::default()),
+            EvaluationOptions::NAME => Self::Evaluation(Box::default(), Vec::new()),
             _ => {
                 let kinds: Vec<_> =
                     options::reference().into_iter().map(|(kind, _)| kind).collect();
@@ -47,6 +49,7 @@ impl OptionSet {
             Self::Generation(_) => GenerationOptions::NAME,
             Self::Dataset(_) => DatasetOptions::NAME,
             Self::Trainer(_) => TrainerOptions::NAME,
+            Self::Evaluation(..) => EvaluationOptions::NAME,
         }
     }
 
@@ -57,6 +60,7 @@ impl OptionSet {
             Self::Generation(o) => o.set(key, input),
             Self::Dataset(o) => o.set(key, input),
             Self::Trainer(o) => o.set(key, input),
+            Self::Evaluation(o, _) => o.set(key, input),
         }
     }
 
@@ -68,6 +72,7 @@ impl OptionSet {
             Self::Generation(o) => (o.get(key), GenerationOptions::specs()),
             Self::Dataset(o) => (o.get(key), DatasetOptions::specs()),
             Self::Trainer(o) => (o.get(key), TrainerOptions::specs()),
+            Self::Evaluation(o, _) => (o.get(key), EvaluationOptions::specs()),
         };
         let Some(value) = found else {
             let keys: Vec<_> = specs.iter().map(|s| s.key).collect();
@@ -93,10 +98,11 @@ impl OptionSet {
     }
 
     pub(super) fn add_adapter(&mut self, adapter: &Adapter, scale: f64) -> Result<()> {
-        let Self::Session(_, adapters) = self else {
+        let (Self::Session(_, adapters) | Self::Evaluation(_, adapters)) = self else {
             bail!(
                 InvalidArgument,
-                "the argument `options` is of the kind {}; adapters belong to options of the kind session",
+                "the argument `options` is of the kind {}; adapters belong to options of the kinds session and \
+                 evaluation",
                 self.kind()
             )
         };

@@ -68,6 +68,16 @@ impl Encoder {
         &self.pattern
     }
 
+    /// The tokens with which every labelled text of this label ends: those of the label in the pattern, and EOS.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a label of more than 2 GiB.
+    pub fn label_tokens(&self, label: &str) -> Result<Vec<i32>> {
+        let mut tokens = self.behind(&self.pattern.completion(label))?;
+        tokens.extend(self.tokenizer.eos());
+        Ok(tokens)
+    }
+
     /// Whether the tokens of an epoch differ from those of another.
     pub fn augments(&self) -> bool {
         let o = &self.options;
@@ -224,12 +234,17 @@ impl Encoder {
         augment: &mut Option<Augment>,
     ) -> Result<Sequence> {
         let mut sequence = self.front(prompt, self.learns_all(), augment)?;
-        let spaced = self.tokenizer.adds_space();
-        let completion = completion.strip_prefix(' ').filter(|_| spaced).unwrap_or(completion);
-        for token in self.tokenizer.encode(completion, EncodeOptions::default())? {
+        for token in self.behind(completion)? {
             sequence.push(token, true);
         }
         Ok(sequence)
+    }
+
+    /// The tokens of a text that follows another one.
+    fn behind(&self, text: &str) -> Result<Vec<i32>> {
+        let spaced = self.tokenizer.adds_space();
+        let text = text.strip_prefix(' ').filter(|_| spaced).unwrap_or(text);
+        self.tokenizer.encode(text, EncodeOptions::default())
     }
 }
 

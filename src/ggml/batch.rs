@@ -14,8 +14,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Fills the batch: `tokens` at positions from `start`, logits for the last.
-    pub(super) fn fill(&mut self, tokens: &[i32], start: i32) {
+    /// Fills the batch: `tokens` at positions from `start`, logits for those that `wanted` names by their index.
+    pub(super) fn fill(&mut self, tokens: &[i32], start: i32, wanted: impl Fn(usize) -> bool) {
         let n = tokens.len();
         self.tokens.clear();
         self.tokens.extend_from_slice(tokens);
@@ -24,10 +24,17 @@ impl Batch {
         self.n_seq.resize(n, 1);
         self.seq_pointers.resize(n, self.seq.as_mut_ptr());
         self.outputs.clear();
-        self.outputs.resize(n, 0);
-        if let Some(last) = self.outputs.last_mut() {
-            *last = 1;
-        }
+        self.outputs.extend((0..n).map(|i| i8::from(wanted(i))));
+    }
+
+    /// For how many of its tokens logits are wanted.
+    pub(super) fn n_outputs(&self) -> usize {
+        self.outputs.iter().filter(|&&wanted| wanted != 0).count()
+    }
+
+    /// Whether logits were wanted for the token at this index.
+    pub(super) fn has_output(&self, index: usize) -> bool {
+        self.outputs.get(index).is_some_and(|&wanted| wanted != 0)
     }
 
     /// The engine's view; valid until the batch is changed or dropped.

@@ -20,6 +20,8 @@ use crate::log;
 pub(crate) struct ContextParams {
     pub n_ctx: u32,
     pub n_ubatch: u32,
+    /// For how many tokens of one decode logits may be wanted. Each costs two rows of `n_vocab` floats.
+    pub n_outputs: u32,
     pub kv_type: u32,
     /// `None`: the engine decides.
     pub flash_attn: Option<bool>,
@@ -38,6 +40,7 @@ pub(crate) struct RawContext {
     n_vocab: usize,
     n_ctx: u32,
     n_ubatch: u32,
+    n_outputs: u32,
     adapters: Vec<(Arc<RawAdapter>, f32)>,
     model: Arc<RawModel>,
 }
@@ -56,8 +59,7 @@ impl RawContext {
         params.n_batch = p.n_ubatch;
         params.n_ubatch = p.n_ubatch;
         params.n_seq_max = 1;
-        // Logits are wanted for one token at a time: room for more would cost n_ubatch * n_vocab floats.
-        params.n_outputs_max = 1;
+        params.n_outputs_max = p.n_outputs.clamp(1, p.n_ubatch.max(1));
         params.type_k = p.kv_type as sys::ggml_type;
         params.type_v = p.kv_type as sys::ggml_type;
         params.flash_attn_type = match p.flash_attn {
@@ -103,6 +105,7 @@ impl RawContext {
             n_ctx: unsafe { sys::llama_n_ctx(pointer.as_ptr()) }.min(p.n_ctx),
             // SAFETY: as above.
             n_ubatch: unsafe { sys::llama_n_ubatch(pointer.as_ptr()) },
+            n_outputs: params.n_outputs_max,
             adapters: Vec::new(),
             model: model.clone(),
         })
@@ -120,6 +123,11 @@ impl RawContext {
     /// Tokens per decode at most.
     pub(crate) fn n_ubatch(&self) -> u32 {
         self.n_ubatch
+    }
+
+    /// Tokens per decode at most whose logits can be wanted.
+    pub(crate) fn n_outputs(&self) -> u32 {
+        self.n_outputs
     }
 
     /// Sets the number of threads, with a pool of their own that sleeps between calls.
@@ -163,9 +171,26 @@ impl RawContext {
         start: i32,
         cancel: &CancelToken,
     ) -> Result<()> {
+        let last = tokens.len().saturating_sub(1);
+        self.decode_for(tokens, start, |i| i == last, cancel)
+    }
+
+    /// As [`decode`](Self::decode), and keeps the logits of the tokens that `wanted` names by their index: at most
+    /// [`n_outputs`](Self::n_outputs), or none.
+    pub(crate) fn decode_for(
+        &mut self,
+        tokens: &[i32],
+        start: i32,
+        wanted: impl Fn(usize) -> bool,
+        cancel: &CancelToken,
+    ) -> Result<()> {
         self.check_batch(tokens, start)?;
         cancel.check("evaluating tokens")?;
-        self.batch.fill(tokens, start);
+        self.batch.fill(tokens, start, wanted);
+        let n_outputs = self.batch.n_outputs();
+        if n_outputs > self.n_outputs as usize {
+            bail!(Internal, "{n_outputs} rows of logits, of at most {}", self.n_outputs)
+        }
         let batch = self.batch.view();
 
         let mut status = 0;
@@ -216,10 +241,22 @@ impl RawContext {
 
     /// The logits of the last evaluated token: one for each token of the vocabulary.
     pub(crate) fn logits(&mut self) -> Result<&[f32]> {
+        self.row_of_logits(-1)
+    }
+
+    /// The logits of the token at this index of the last decode, for which they were wanted.
+    pub(crate) fn logits_at(&mut self, index: usize) -> Result<&[f32]> {
+        if !self.batch.has_output(index) {
+            bail!(Internal, "logits of token {index}, for which none were wanted")
+        }
+        self.row_of_logits(index as i32)
+    }
+
+    fn row_of_logits(&mut self, index: i32) -> Result<&[f32]> {
         let mut data = null_mut();
         shim::call("reading logits", |why| {
             // SAFETY: the context is valid; without logits it gives null.
-            unsafe { shim::nestling_shim_logits(self.as_ptr(), -1, &mut data, why) }
+            unsafe { shim::nestling_shim_logits(self.as_ptr(), index, &mut data, why) }
         })?;
         if data.is_null() {
             bail!(WrongState, "there are no logits: evaluate a prompt first")

@@ -2,11 +2,13 @@
 //! ABI uses, the command-line flag and the line of the printed reference.
 
 mod dataset;
+mod evaluation;
 mod table;
 mod trainer;
 mod value;
 
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
+pub use evaluation::EvaluationOptions;
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
 pub use value::{Auto, Input, Kind, Value};
@@ -146,6 +148,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (GenerationOptions::NAME, GenerationOptions::specs()),
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
+        (EvaluationOptions::NAME, EvaluationOptions::specs()),
     ]
 }
 
@@ -172,6 +175,7 @@ mod tests {
         check::<DatasetOptions>();
         check::<EncodingOptions>();
         check::<TrainerOptions>();
+        check::<EvaluationOptions>();
     }
 
     #[test]

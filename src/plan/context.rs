@@ -22,6 +22,8 @@ pub(crate) fn context_params(model: &Model, options: &SessionOptions) -> Result<
     Ok(ContextParams {
         n_ctx,
         n_ubatch: (options.n_ubatch as u32).min(n_ctx),
+        // A session looks at the last token's logits alone.
+        n_outputs: 1,
         kv_type: kv_type as u32,
         flash_attn: match options.flash_attn {
             FlashAttn::Auto => None,

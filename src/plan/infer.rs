@@ -55,8 +55,17 @@ impl Model {
     /// As making the session would give: `InvalidOption`, `Unsupported`.
     pub fn plan(&self, options: &SessionOptions) -> Result<Plan> {
         options.validate()?;
-        let params = context_params(self, options)?;
-        let parts = measure(self, &params)?;
+        self.plan_context(options, &context_params(self, options)?)
+    }
+
+    /// What a context with these parameters, which were made from the options, would take.
+    fn plan_context(&self, options: &SessionOptions, params: &ContextParams) -> Result<Plan> {
+        let mut parts = measure(self, params)?;
+        // The engine makes room for the logits of one token; the room for more comes with the first use.
+        let more = u64::from(params.n_outputs.saturating_sub(1)) * self.row_bytes();
+        if let Some(host) = parts.iter_mut().find(|p| p.device.is_none()) {
+            host.compute += more;
+        }
         let sum = |f: fn(&MemoryPart) -> u64| parts.iter().map(f).sum::<u64>();
         let (weights, kv_cache, compute) =
             (sum(|p| p.weights), sum(|p| p.kv_cache), sum(|p| p.compute));
@@ -79,6 +88,11 @@ impl Model {
             devices,
             fits,
         })
+    }
+
+    /// Bytes of one token's logits.
+    fn row_bytes(&self) -> u64 {
+        4 * u64::from(self.files().hparams().n_vocab)
     }
 
     /// Weights that stay in the mapped file: all that is not repacked or on a device.
@@ -156,7 +170,7 @@ pub(crate) fn ensure_fits(
     if clearly_fits(model, options, params) {
         return Ok(());
     }
-    let plan = model.plan(options)?;
+    let plan = model.plan_context(options, params)?;
     let Some(short) = plan.devices.iter().find(|d| d.needed > d.free) else { return Ok(()) };
     bail!(
         DoesNotFit,
@@ -179,8 +193,8 @@ fn clearly_fits(model: &Model, options: &SessionOptions, params: &ContextParams)
     let per_token = kv_bytes_per_token(model, options) + 64 + ubatch * 4 * heads;
     let per_row =
         4 * (8 * u64::from(h.n_embd) + 4 * widest(&h.n_ff) * u64::from(h.n_expert.max(1)));
-    let estimate =
-        u64::from(params.n_ctx) * per_token + ubatch * per_row + 4 * u64::from(h.n_vocab);
+    let logits = 2 * u64::from(params.n_outputs) * model.row_bytes();
+    let estimate = u64::from(params.n_ctx) * per_token + ubatch * per_row + logits;
     let least = match model.n_gpu_layers() {
         0 => None,
         _ => device::devices().iter().map(|d| d.memory_free).filter(|&free| free > 0).min(),

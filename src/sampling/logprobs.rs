@@ -24,6 +24,31 @@ pub struct Probabilities {
     pub top: Vec<TokenLogprob>,
 }
 
+/// A row of logits as the natural logarithms of probabilities.
+pub(crate) struct LogProbabilities<'a> {
+    logits: &'a [f32],
+    max: f32,
+    log_sum: f64,
+}
+
+impl<'a> LogProbabilities<'a> {
+    /// # Errors
+    /// `Engine` if a logit is NaN or +inf, or if none is above -inf.
+    pub(crate) fn new(logits: &'a [f32]) -> Result<Self> {
+        let mut groups = Groups::default();
+        groups.scan(logits)?;
+        let max = groups.max();
+        Ok(Self { logits, max, log_sum: sum_exp(logits, max, 1.0).ln() })
+    }
+
+    /// ln p of a token, -inf outside the vocabulary, and whether no token is more probable.
+    pub(crate) fn of(&self, token: i32) -> (f64, bool) {
+        let logit = usize::try_from(token).ok().and_then(|i| self.logits.get(i).copied());
+        let logit = logit.unwrap_or(f32::NEG_INFINITY);
+        (f64::from(logit) - f64::from(self.max) - self.log_sum, logit >= self.max)
+    }
+}
+
 /// ln p = logit - max - ln sum(exp(logit - max)), over the whole row.
 pub(super) fn probabilities(
     logits: &[f32],

@@ -27,6 +27,7 @@ mod oracle;
 mod testing;
 
 pub use chain::{Sampler, SamplerState};
+pub(crate) use logprobs::LogProbabilities;
 pub use logprobs::{Probabilities, TokenLogprob};
 
 use crate::error::Result;

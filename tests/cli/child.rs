@@ -101,6 +101,15 @@ impl Running {
         String::from_utf8_lossy(&seen).into_owned()
     }
 
+    /// Whether the program has installed its handler for Ctrl-C.
+    #[cfg(target_os = "linux")]
+    pub fn catches_interrupts(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        // SIGINT is signal 2, so the second bit.
+        u64::from_str_radix(caught.trim(), 16).unwrap() & 2 != 0
+    }
+
     /// Ctrl-C.
     pub fn interrupt(&self) {
         let pid = self.child.id().to_string();

@@ -2,6 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches};
 use nestling::adapter::Adapter;
+use nestling::model::Model;
 use nestling::session::Session;
 
 use crate::failure::Outcome;
@@ -16,13 +17,19 @@ pub fn arg() -> Arg {
         .help("A LoRA adapter (GGUF) to attach, with its scale [1]; may be given several times")
 }
 
-/// Loads what [`arg`] names and attaches it.
-pub fn attach(session: &mut Session, matches: &ArgMatches) -> Outcome {
+/// Loads what [`arg`] names, for a model.
+pub fn open(model: &Model, matches: &ArgMatches) -> Outcome<Vec<(Adapter, f32)>> {
     let mut adapters = Vec::new();
     for value in matches.get_many::<String>("adapter").into_iter().flatten() {
         let (path, scale) = split(value);
-        adapters.push((Adapter::open(session.model(), path)?, scale));
+        adapters.push((Adapter::open(model, path)?, scale));
     }
+    Ok(adapters)
+}
+
+/// Loads what [`arg`] names and attaches it.
+pub fn attach(session: &mut Session, matches: &ArgMatches) -> Outcome {
+    let adapters = open(session.model(), matches)?;
     Ok(session.set_adapters(&adapters)?)
 }
 

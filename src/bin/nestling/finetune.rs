@@ -1,6 +1,6 @@
 //! `nestling finetune`: trains a LoRA adapter on examples.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use nestling::Code;
@@ -13,10 +13,11 @@ use nestling::train::{StepReport, TrainPlan, Trainer};
 use serde_json::{Value as Json, json};
 
 use crate::failure::{Failure, Outcome};
+use crate::finetune_plan::Estimate;
 use crate::interrupt::{self, Idle, Work};
 use crate::output::{self, bytes};
 use crate::progress::Steps;
-use crate::{flags, load, report};
+use crate::{finetune_plan, flags, load, loss_curve, report};
 
 pub fn command() -> Command {
     let path = |id: &'static str, name: &'static str, help: &'static str| {
@@ -52,7 +53,8 @@ pub fn command() -> Command {
         .arg(path("init-adapter", "FILE", "Continue this adapter instead of a new one"))
         .arg(path("checkpoint", "FILE", "Where checkpoints go [the output's name and .checkpoint]"))
         .arg(switch("resume", "Go on from the checkpoint").conflicts_with("init-adapter"))
-        .arg(switch("plan", "Only say how much memory it would take"))
+        .args(loss_curve::args())
+        .arg(switch("plan", "Only say how much memory it would take, and, after one step, how long"))
         .arg(flags::json("Print one JSON object per line: each step, then a summary"));
     let command = flags::add::<ModelOptions>(command);
     flags::add::<DatasetOptions>(flags::add::<TrainerOptions>(command))
@@ -65,7 +67,7 @@ fn switch(id: &'static str, help: &'static str) -> Arg {
 pub fn run(matches: &ArgMatches) -> Outcome {
     let model_options: ModelOptions = flags::read(matches)?;
     let options: TrainerOptions = flags::read(matches)?;
-    let files = Files::read(matches);
+    let files = Files::read(matches)?;
     let data = dataset(matches, "data")?;
     let validation = match matches.contains_id("validation") {
         true => Some(dataset(matches, "validation")?),
@@ -78,7 +80,14 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     let as_json = matches.get_flag("json");
     if matches.get_flag("plan") {
         let plan = plan(matches, &files, model, &data, validation, &options)?;
-        return print_plan(&plan, as_json);
+        let estimate = match plan.fits {
+            true => Estimate::measure(
+                &mut trainer(matches, &files, model, &data, validation, &options)?,
+                &work.token(),
+            )?,
+            false => None,
+        };
+        return finetune_plan::print(&plan, estimate.as_ref(), as_json);
     }
     let mut trainer = trainer(matches, &files, model, &data, validation, &options)?;
     train(&mut trainer, &files, as_json, work.token())
@@ -90,15 +99,17 @@ struct Files {
     checkpoint: PathBuf,
     /// The checkpoint of the best validation.
     best: PathBuf,
+    loss_curve: Option<PathBuf>,
 }
 
 impl Files {
-    fn read(matches: &ArgMatches) -> Self {
+    fn read(matches: &ArgMatches) -> Outcome<Self> {
         // Clap has refused a command line without it.
         let output = matches.get_one::<PathBuf>("output").cloned().unwrap_or_default();
         let given = matches.get_one::<PathBuf>("checkpoint").cloned();
         let checkpoint = given.unwrap_or_else(|| with_suffix(&output, ".checkpoint"));
-        Self { best: with_suffix(&checkpoint, ".best"), checkpoint, output }
+        let best = with_suffix(&checkpoint, ".best");
+        Ok(Self { best, checkpoint, loss_curve: loss_curve::path(matches, &output)?, output })
     }
 
     /// The adapter's name in its file.
@@ -185,13 +196,17 @@ fn train(trainer: &mut Trainer, files: &Files, as_json: bool, cancel: CancelToke
     if trainer.progress().best_validation_loss.is_none() {
         trainer.save_adapter(&files.output, &files.name())?;
     }
-    summary(trainer, &files.output, last.as_ref(), as_json)
+    loss_curve::write(files.loss_curve.as_deref(), trainer.progress())?;
+    summary(trainer, files, last.as_ref(), as_json)
 }
 
 /// Writes a checkpoint, and says how to go on.
 fn stop(trainer: &Trainer, files: &Files) -> Failure {
     if let Err(error) = trainer.save(&files.checkpoint) {
         return error.into();
+    }
+    if let Err(failure) = loss_curve::write(files.loss_curve.as_deref(), trainer.progress()) {
+        return failure;
     }
     Failure::new(
         Code::Cancelled,
@@ -210,17 +225,17 @@ fn step_json(step: &StepReport) -> Outcome<Json> {
     Ok(value)
 }
 
-fn to_json(value: &impl serde::Serialize) -> Outcome<Json> {
+pub fn to_json(value: &impl serde::Serialize) -> Outcome<Json> {
     serde_json::to_value(value)
         .map_err(|e| Failure::new(Code::Internal, format!("writing JSON: {e}; please report it")))
 }
 
-fn summary(trainer: &Trainer, output: &Path, last: Option<&StepReport>, as_json: bool) -> Outcome {
+fn summary(trainer: &Trainer, files: &Files, last: Option<&StepReport>, as_json: bool) -> Outcome {
     let progress = trainer.progress();
     let (first_loss, last_loss) = (progress.losses.first(), progress.losses.last());
     if as_json {
         return output::json_line(&json!({
-            "event": "done", "adapter": output, "steps": progress.step, "tokens": progress.tokens,
+            "event": "done", "adapter": files.output, "loss_curve": files.loss_curve, "steps": progress.step, "tokens": progress.tokens,
             "first_loss": first_loss, "last_loss": last_loss,
             "best_validation_loss": progress.best_validation_loss,
             "encoding": to_json(trainer.encoding())?,
@@ -229,10 +244,14 @@ fn summary(trainer: &Trainer, output: &Path, last: Option<&StepReport>, as_json:
     }
     let loss = |loss: Option<&f64>| loss.map_or_else(|| "none".into(), |l| format!("{l:.4}"));
     output::facts(&[
-        ("adapter", output.display().to_string()),
+        ("adapter", files.output.display().to_string()),
         ("steps", format!("{} of {}", progress.step, trainer.total_steps())),
         ("loss", format!("{} at first, {} at last", loss(first_loss), loss(last_loss))),
         ("validation", loss(progress.best_validation_loss.as_ref())),
+        (
+            "loss curve",
+            files.loss_curve.as_ref().map_or("none".into(), |p| p.display().to_string()),
+        ),
         ("tokens", output::count(progress.tokens)),
         ("peak memory", bytes(device::peak_memory())),
     ])?;
@@ -240,24 +259,4 @@ fn summary(trainer: &Trainer, output: &Path, last: Option<&StepReport>, as_json:
         report::remark(&format!("{:.1} tokens/s", step.tokens as f64 / step.seconds.max(1e-9)));
     }
     Ok(())
-}
-
-fn print_plan(plan: &TrainPlan, as_json: bool) -> Outcome {
-    if as_json {
-        return output::json(&to_json(plan)?);
-    }
-    let fits = if plan.fits { "yes".to_owned() } else { format!("no: {}", plan.advice) };
-    output::facts(&[
-        ("row length", format!("{} tokens", plan.n_ctx)),
-        ("trained", format!("{} parameters", output::count(plan.n_parameters))),
-        ("parameters", bytes(plan.parameters)),
-        ("optimizer", bytes(plan.optimizer)),
-        ("activations", bytes(plan.activations)),
-        ("stored", format!("{} of the last {} layers", bytes(plan.stored), plan.stored_layers)),
-        ("compute", bytes(plan.compute)),
-        ("buffers", bytes(plan.buffers)),
-        ("total", format!("{} beside the model's mapped weights", bytes(plan.total))),
-        ("may be taken", bytes(plan.budget)),
-        ("fits", fits),
-    ])
 }

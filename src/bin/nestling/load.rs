@@ -1,17 +1,14 @@
 //! Opening a model with a progress bar.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use nestling::cancel::CancelToken;
 use nestling::model::Model;
 use nestling::options::ModelOptions;
 
 use crate::failure::Outcome;
-
-/// Between two looks at the progress.
-const STEP: Duration = Duration::from_millis(100);
+use crate::progress;
 
 /// A model, and how long it took.
 pub struct Loaded {
@@ -22,22 +19,9 @@ pub struct Loaded {
 /// Opens the model; on a terminal, a bar on standard error shows how far it is.
 pub fn model(path: &Path, options: &ModelOptions, cancel: CancelToken) -> Outcome<Loaded> {
     let started = Instant::now();
-    let mut job = Model::open_job(path, options, cancel)?;
-    // Where standard error is no terminal, the bar draws nothing.
-    let bar = ProgressBar::new(100);
-    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:40}] {percent:>3} %") {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar.set_message("loading");
-    loop {
-        let progress = job.step(STEP);
-        if progress.done {
-            break;
-        }
-        bar.set_position((progress.fraction * 100.0) as u64);
-    }
-    bar.finish_and_clear();
-    Ok(Loaded { model: job.take()?, seconds: started.elapsed().as_secs_f64() })
+    let job = Model::open_job(path, options, cancel)?;
+    let model = progress::wait(job, "loading")?;
+    Ok(Loaded { model, seconds: started.elapsed().as_secs_f64() })
 }
 
 /// Opens only the tokenizer: no weights are read.

@@ -7,13 +7,16 @@ mod chat_command;
 mod chat_input;
 mod completions;
 mod devices;
+mod eval;
 mod failure;
 mod finetune;
+mod finetune_plan;
 mod flags;
 mod generate;
 mod inspect;
 mod interrupt;
 mod load;
+mod loss_curve;
 mod metadata;
 mod options;
 mod output;
@@ -39,6 +42,7 @@ const SUBCOMMANDS: &[Entry] = &[
     (chat::command, chat::run),
     (generate::command, generate::run),
     (finetune::command, finetune::run),
+    (eval::command, eval::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (plan::command, plan::run),

@@ -1,7 +1,34 @@
-//! How far a training is, on a terminal's standard error.
+//! How far long work is, on a terminal's standard error.
+
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use nestling::job::Job;
 use nestling::train::StepReport;
+
+use crate::failure::Outcome;
+
+/// Between two looks at the progress.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Waits for a job; on a terminal, a bar on standard error shows how far it is.
+pub fn wait<T: Send + 'static>(mut job: Job<T>, doing: &'static str) -> Outcome<T> {
+    // Where standard error is no terminal, the bar draws nothing.
+    let bar = ProgressBar::new(100);
+    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:40}] {percent:>3} %") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(doing);
+    loop {
+        let progress = job.step(LOOK);
+        if progress.done {
+            break;
+        }
+        bar.set_position((progress.fraction * 100.0) as u64);
+    }
+    bar.finish_and_clear();
+    Ok(job.take()?)
+}
 
 /// A bar of steps with the loss and the rate. Where standard error is no terminal, it draws nothing.
 pub struct Steps(ProgressBar);
