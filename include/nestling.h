@@ -270,6 +270,8 @@ extern "C" {
 #define NEST_ERROR_DATASET_EXAMPLE 803
 /** An example has more tokens than a row. */
 #define NEST_ERROR_DATASET_TOO_LONG 804
+/** An example's label is not among those that were asked for. */
+#define NEST_ERROR_DATASET_LABEL 805
 /** A LoRA target is unknown, or the model has no such weight. */
 #define NEST_ERROR_LORA_TARGET 900
 /** The rank does not fit the weights it should adapt. */

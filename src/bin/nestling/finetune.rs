@@ -1,6 +1,6 @@
 //! `nestling finetune`: trains a LoRA adapter on examples.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use nestling::Code;
