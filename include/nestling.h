@@ -2,7 +2,7 @@
  * Nestling: a language model inside an app. Conventions of this header:
  *
  * Objects. Every object is an opaque handle. A function whose name ends in `_new`, `_open`, `_load`, `_fork` or
- * `_take_...`, or that gives a handle through its last parameter, gives it to the caller, who frees it with the
+ * `_take_...`, or that gives handles through its last parameters, gives them to the caller, who frees each with its
  * object's `_free`. `_free(NULL)` does nothing. Handles may be freed in any order: what one still needs of another
  * stays alive. Freeing a handle while another thread is in a call with it cancels that call, which then returns and
  * releases. A handle must not be used after its `_free` returned. There is no global set-up and no shutdown.
@@ -29,7 +29,7 @@
  * `options` and `cancel` may be NULL: the defaults, and never cancelled. No other parameter may be, where not said.
  *
  * Cancelling. A `nest_cancel` stops what it was given to, from any thread, within one micro-batch of tokens
- * (`n_ubatch`). A cancelled session stays usable.
+ * (`n_ubatch`), or one operation of a layer in training. A cancelled session or trainer stays usable.
  */
 
 #ifndef NESTLING_H
@@ -383,7 +383,7 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_log_poll(
     nest_log_line *NEST_NONNULL line,
     nest_string *NEST_NULLABLE *NEST_NONNULL text);
 
-/* ---- Where a model or adapter comes from: a path, a part of an open file, or memory. ---- */
+/* ---- Where a model, an adapter or a dataset comes from: a path, a part of an open file, or memory. ---- */
 
 /** The bytes of a file, wherever they are. */
 typedef struct nest_source nest_source;
@@ -456,16 +456,53 @@ typedef struct nest_job nest_job;
 
 /* ---- LoRA adapters: small weights that change what a model says. ---- */
 
+/** An adapter in numbers. */
+typedef struct nest_adapter_info {
+  /** sizeof(nest_adapter_info), set by the caller. */
+  uint32_t struct_size;
+  /** The inner width of its pairs; the largest, where they differ. */
+  uint32_t rank;
+  /** The scale before division by the rank; 0 stands for the scale 1. */
+  float alpha;
+  /** What its products are multiplied by, before the scale with which it is attached. */
+  float scale;
+  /** How many weights it changes. */
+  uint64_t n_pairs;
+  /** The numbers in its pairs. */
+  uint64_t n_parameters;
+  /** Bytes of its pairs. */
+  uint64_t bytes;
+} nest_adapter_info;
+
 /**
  * Checks and loads an adapter (GGUF LoRA) for a model. Attach it with nest_options_add_adapter.
  *
  * Gives `adapter`. Any thread. Errors: NULL_POINTER, ADAPTER_... and GGUF_... for a bad file, ADAPTER_MISMATCH for one
- * of another model, UNSUPPORTED for a memory source, and those of files.
+ * of another model, UNSUPPORTED on Windows, and those of files.
  */
 NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_adapter_open(
     const nest_model *NEST_NONNULL model,
     const nest_source *NEST_NONNULL source,
     nest_adapter *NEST_NULLABLE *NEST_NONNULL adapter);
+
+/**
+ * The adapter in numbers.
+ *
+ * Fills `info`. Any thread. Errors: NULL_POINTER, STRUCT_SIZE.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_adapter_get_info(
+    const nest_adapter *NEST_NONNULL adapter,
+    nest_adapter_info *NEST_NONNULL info);
+
+/**
+ * As nest_adapter_get_info, as a JSON object with the name, the architecture that it is for, the kinds of weights that it
+ * changes (`targets`), and the digest.
+ *
+ * Gives `json`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_adapter_info_json(
+    const nest_adapter *NEST_NONNULL adapter,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
 
 /**
  * The SHA-256 of the adapter's file, as hexadecimal text.
@@ -642,7 +679,7 @@ NEST_API void nest_model_free(nest_model *NEST_NULLABLE model);
 /* ---- Options, set by name. A new option changes neither this header nor any binding: nest_options_reference lists them. ---- */
 
 /**
- * The default options of a kind: "model", "session", "generation" (which includes sampling) or "trainer".
+ * The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset" or "trainer".
  *
  * Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
  */
@@ -1090,8 +1127,9 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_session_reset(
     nest_session *NEST_NONNULL session);
 
 /**
- * Uses the adapters of these options from now on, none for NULL; other options are not looked at. A change forgets
- * the cached tokens, which were computed with the old ones.
+ * Uses the adapters of these options from now on, none for NULL; other options are not looked at. Called between two
+ * generations, it gives each of them its own adapters: nothing is loaded for it. A change forgets the cached tokens,
+ * which were computed with the old ones, and ends a generation that has begun.
  *
  * Exclusive: `session`. Errors: NULL_POINTER, BUSY, INVALID_ARGUMENT, ADAPTER_MISMATCH.
  */
@@ -1285,6 +1323,517 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_generation_end_reason(
 
 /** Frees a generation; its session goes on, with what was evaluated. NULL is fine. */
 NEST_API void nest_generation_free(nest_generation *NEST_NULLABLE generation);
+
+/* ---- Examples in memory, added one by one: what a dataset can be made of without a file. ---- */
+
+/** A list of examples. */
+typedef struct nest_examples nest_examples;
+
+/**
+ * An empty list.
+ *
+ * Gives `examples`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_examples_new(
+    nest_examples *NEST_NULLABLE *NEST_NONNULL examples);
+
+/**
+ * Adds a conversation, which is copied. The assistant's turns are what is learned.
+ *
+ * Exclusive: `examples`. Errors: NULL_POINTER, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_examples_add_messages(
+    nest_examples *NEST_NONNULL examples,
+    const nest_messages *NEST_NONNULL messages);
+
+/**
+ * Adds raw text and what follows it, with the white space between them; the completion is what is learned. Each length
+ * may be -1.
+ *
+ * Exclusive: `examples`. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_examples_add_completion(
+    nest_examples *NEST_NONNULL examples,
+    const char *NEST_NONNULL prompt,
+    int64_t prompt_length,
+    const char *NEST_NONNULL completion,
+    int64_t completion_length);
+
+/**
+ * Adds raw text, all of which is learned. `length` may be -1.
+ *
+ * Exclusive: `examples`. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_examples_add_text(
+    nest_examples *NEST_NONNULL examples,
+    const char *NEST_NONNULL text,
+    int64_t length);
+
+/**
+ * Adds a text of a class; the label is what is learned. Each length may be -1.
+ *
+ * Exclusive: `examples`. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_examples_add_labelled(
+    nest_examples *NEST_NONNULL examples,
+    const char *NEST_NONNULL text,
+    int64_t text_length,
+    const char *NEST_NONNULL label,
+    int64_t label_length);
+
+/**
+ * Adds what a line of a JSONL file says: an object with "messages" and perhaps "tools", "prompt" and "completion",
+ * "text", or "text" and "label". `length` may be -1.
+ *
+ * Exclusive: `examples`. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY, DATASET_LINE says what is wrong.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_examples_add_json(
+    nest_examples *NEST_NONNULL examples,
+    const char *NEST_NONNULL json,
+    int64_t length);
+
+/**
+ * The number of examples.
+ *
+ * Any thread. Errors: NULL_POINTER, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_examples_count(
+    const nest_examples *NEST_NONNULL examples,
+    uint64_t *NEST_NONNULL count);
+
+/** Frees a list; datasets made of it go on. NULL is fine. */
+NEST_API void nest_examples_free(nest_examples *NEST_NULLABLE examples);
+
+/* ---- Datasets: examples to learn from or to measure with, read and cleaned once. ---- */
+
+/** A dataset, or a part of one. Parts share their examples, so splitting is cheap. */
+typedef struct nest_dataset nest_dataset;
+
+/** What reading and cleaning did. Parts of a dataset have the report of the whole. */
+typedef struct nest_dataset_report {
+  /** sizeof(nest_dataset_report), set by the caller. */
+  uint32_t struct_size;
+  /** The number of files. */
+  uint32_t n_files;
+  /** Rows read, bad ones included. */
+  uint64_t rows;
+  /** Bad lines that were skipped; nest_dataset_report_json says where the first 20 are, and what is wrong with them. */
+  uint64_t bad_lines;
+  /** Examples in which control characters were removed. */
+  uint64_t strip_control;
+  /** Examples in which characters were composed. */
+  uint64_t unicode_nfc;
+  /** Examples in which runs of white space were collapsed. */
+  uint64_t collapse_space;
+  /** Examples in which white space was trimmed. */
+  uint64_t trim;
+  /** Examples in which letters were made small. */
+  uint64_t lower_case;
+  /** Examples left out because they are empty. */
+  uint64_t empty;
+  /** Examples left out because they have fewer characters than `min_chars`. */
+  uint64_t min_chars;
+  /** Examples left out because they have more characters than `max_chars`. */
+  uint64_t max_chars;
+  /** Examples left out because they equal an earlier one. */
+  uint64_t drop_duplicates;
+  /** Examples that remain, of the whole dataset. */
+  uint64_t examples;
+} nest_dataset_report;
+
+/**
+ * Reads files one after the other and cleans what they hold: JSONL, CSV or plain text. `options` of the kind
+ * "dataset".
+ *
+ * Gives `dataset`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT, DATASET_LINE names file, line and reason of a bad
+ * line (unless `bad_lines` is "skip"), DATASET_FORMAT, DATASET_EMPTY if no example is left, BUSY for options that are
+ * being changed, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_dataset_open(
+    const nest_source *NEST_NONNULL const *NEST_NONNULL sources,
+    uint64_t n_sources,
+    const nest_options *NEST_NULLABLE options,
+    nest_dataset *NEST_NULLABLE *NEST_NONNULL dataset);
+
+/**
+ * Cleans examples that are in memory, which are copied. `options` of the kind "dataset".
+ *
+ * Gives `dataset`. Any thread. Errors: NULL_POINTER, DATASET_EMPTY if no example is left, BUSY for examples or options
+ * that are being changed.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_dataset_new(
+    const nest_examples *NEST_NONNULL examples,
+    const nest_options *NEST_NULLABLE options,
+    nest_dataset *NEST_NULLABLE *NEST_NONNULL dataset);
+
+/** The number of examples; 0 for NULL. Any thread. */
+NEST_API uint64_t nest_dataset_count(const nest_dataset *NEST_NONNULL dataset);
+
+/**
+ * What reading and cleaning did.
+ *
+ * Fills `report`. Any thread. Errors: NULL_POINTER, STRUCT_SIZE.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_dataset_get_report(
+    const nest_dataset *NEST_NONNULL dataset,
+    nest_dataset_report *NEST_NONNULL report);
+
+/**
+ * What reading and cleaning did, as a JSON object, with the files, and place and reason of the first 20 bad lines.
+ *
+ * Gives `json`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_dataset_report_json(
+    const nest_dataset *NEST_NONNULL dataset,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/** The number of distinct labels: 0 when nothing is labelled, and for NULL. Any thread. */
+NEST_API uint64_t nest_dataset_label_count(const nest_dataset *NEST_NONNULL dataset);
+
+/**
+ * A label, in alphabetical order; the first is number 0.
+ *
+ * Gives `label`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_dataset_label(
+    const nest_dataset *NEST_NONNULL dataset,
+    uint64_t index,
+    nest_string *NEST_NULLABLE *NEST_NONNULL label);
+
+/**
+ * The SHA-256 of the cleaned examples in their order, as hexadecimal text: the same on every machine, whatever file
+ * and format they came from.
+ *
+ * Gives `digest`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_dataset_digest(
+    const nest_dataset *NEST_NONNULL dataset,
+    nest_string *NEST_NULLABLE *NEST_NONNULL digest);
+
+/** Frees a dataset; parts of it and trainings with it go on. NULL is fine. */
+NEST_API void nest_dataset_free(nest_dataset *NEST_NULLABLE dataset);
+
+/* ---- Parts of a dataset, each a dataset of its own: to train and to validate with, and folds. ---- */
+
+/**
+ * Parts to train and to validate with. The validation part has the share `fraction` of the examples, rounded, but at
+ * least one if the fraction is not 0, and never all; each class has its share of it. The same seed gives the same parts.
+ *
+ * Gives `training` and `validation`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT for a fraction that is not in
+ * 0..1 (1 excluded), or a single example.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_dataset_split(
+    const nest_dataset *NEST_NONNULL dataset,
+    double fraction,
+    uint64_t seed,
+    nest_dataset *NEST_NULLABLE *NEST_NONNULL training,
+    nest_dataset *NEST_NULLABLE *NEST_NONNULL validation);
+
+/**
+ * The parts of fold number `index` of `k`, the first being number 0: each example is in the validation part of exactly
+ * one fold, and these parts differ by one example at most, by one of each class too.
+ *
+ * Gives `training` and `validation`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT for a `k` that is less than 2 or
+ * more than there are examples, or an `index` that is not below `k`.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_dataset_fold(
+    const nest_dataset *NEST_NONNULL dataset,
+    uint64_t k,
+    uint64_t index,
+    uint64_t seed,
+    nest_dataset *NEST_NULLABLE *NEST_NONNULL training,
+    nest_dataset *NEST_NULLABLE *NEST_NONNULL validation);
+
+/* ---- Trainers: a LoRA adapter that learns from a dataset, step by step, on the model's quantized weights. Sessions of the model run beside it. A step depends on the model, the data, the options and the number of threads alone. ---- */
+
+/** A training; keeps the model and the examples alive. */
+typedef struct nest_trainer nest_trainer;
+
+/**
+ * A trainer for a new adapter. `validation` may be NULL: then the share `validation_fraction` of the data is held out, if
+ * that option is set. `options` of the kind "trainer".
+ *
+ * Gives `trainer`. Any thread. Errors: NULL_POINTER, INVALID_OPTION, UNSUPPORTED for an architecture that cannot be
+ * trained, LORA_TARGET, LORA_RANK, LORA_LAYERS, DOES_NOT_FIT says what would make it fit, those of making the examples
+ * tokens (DATASET_EMPTY, DATASET_EXAMPLE, DATASET_TOO_LONG, NO_TEMPLATE, TEMPLATE_...), OUT_OF_MEMORY, BUSY for options
+ * that are being changed.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_new(
+    const nest_model *NEST_NONNULL model,
+    const nest_dataset *NEST_NONNULL data,
+    const nest_dataset *NEST_NULLABLE validation,
+    const nest_options *NEST_NULLABLE options,
+    nest_trainer *NEST_NULLABLE *NEST_NONNULL trainer);
+
+/**
+ * As nest_trainer_new, but goes on with an existing adapter (GGUF LoRA), whose rank, scale, targets and layers it keeps.
+ * A file of nest_trainer_save_adapter is one.
+ *
+ * Gives `trainer`. Any thread. Errors: as nest_trainer_new, ADAPTER_... and GGUF_... for a bad file, ADAPTER_MISMATCH for
+ * one of another model, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_continue_adapter(
+    const nest_model *NEST_NONNULL model,
+    const nest_dataset *NEST_NONNULL data,
+    const nest_dataset *NEST_NULLABLE validation,
+    const nest_options *NEST_NULLABLE options,
+    const nest_source *NEST_NONNULL adapter,
+    nest_trainer *NEST_NULLABLE *NEST_NONNULL trainer);
+
+/**
+ * A trainer that goes on where nest_trainer_save wrote the file, with its options, on the same model and data: it ends
+ * with the same adapter, bit by bit, as if it had not been interrupted. `validation` may be NULL, as it was.
+ *
+ * Gives `trainer`. Any thread. Errors: as nest_trainer_new, CHECKPOINT_FORMAT for a damaged file or one of another kind,
+ * CHECKPOINT_FOREIGN for one of another model or other data, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_resume(
+    const nest_model *NEST_NONNULL model,
+    const nest_dataset *NEST_NONNULL data,
+    const nest_dataset *NEST_NULLABLE validation,
+    const char *NEST_NONNULL path,
+    nest_trainer *NEST_NULLABLE *NEST_NONNULL trainer);
+
+/**
+ * A copy of the training's options, to be read with nest_options_get: those of the checkpoint after resuming.
+ *
+ * Gives `options`. Exclusive: `trainer`. Errors: NULL_POINTER, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_get_options(
+    nest_trainer *NEST_NONNULL trainer,
+    nest_options *NEST_NULLABLE *NEST_NONNULL options);
+
+/**
+ * The adapter as it is now, for sessions of the same model: attach it with nest_options_add_adapter. Later steps do not
+ * change it.
+ *
+ * Gives `adapter`. Exclusive: `trainer`. Errors: NULL_POINTER, BUSY, OUT_OF_MEMORY, WRONG_STATE for a vocab_only model,
+ * UNSUPPORTED on Windows.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_adapter(
+    nest_trainer *NEST_NONNULL trainer,
+    nest_adapter *NEST_NULLABLE *NEST_NONNULL adapter);
+
+/**
+ * Writes the adapter as it is now as a GGUF LoRA file, whole or not at all; `name` becomes its `general.name`.
+ *
+ * Exclusive: `trainer`. Errors: NULL_POINTER, INVALID_UTF8, BUSY, and those of files: what was there before stays.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_save_adapter(
+    nest_trainer *NEST_NONNULL trainer,
+    const char *NEST_NONNULL path,
+    const char *NEST_NONNULL name);
+
+/**
+ * Writes a checkpoint, which nest_trainer_resume goes on from, to a file that only the user can read, whole or not at all.
+ *
+ * Exclusive: `trainer`. Errors: NULL_POINTER, INVALID_UTF8, BUSY, and those of files: what was there before stays.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_save(
+    nest_trainer *NEST_NONNULL trainer,
+    const char *NEST_NONNULL path);
+
+/** Frees a trainer; what is not saved is lost. NULL is fine. */
+NEST_API void nest_trainer_free(nest_trainer *NEST_NULLABLE trainer);
+
+/* ---- The memory of a training, before it is taken. ---- */
+
+/** What a training takes beside the model's weights, which stay in their mapped file. Bytes, where nothing else is said. */
+typedef struct nest_training_plan {
+  /** sizeof(nest_training_plan), set by the caller. */
+  uint32_t struct_size;
+  /** Whether it fits: 0 or 1. nest_trainer_plan_json says what to change if not. */
+  int32_t fits;
+  /** Tokens in a row at most. */
+  uint64_t n_ctx;
+  /** Parameters that are trained. */
+  uint64_t n_parameters;
+  /** The parameters with their gradients, each twice: where it is computed, and for the optimizer. */
+  uint64_t parameters;
+  /** What the optimizer keeps. */
+  uint64_t optimizer;
+  /** The inputs of all layers, masks, and the other tensors that a row goes through. */
+  uint64_t activations;
+  /** Intermediate results of the layer that takes most. */
+  uint64_t compute;
+  /** Gradients and states on their way between steps of the computation. */
+  uint64_t buffers;
+  /** All of it. */
+  uint64_t total;
+  /** What may be taken: the option `memory_budget`, or a share of what is free. */
+  uint64_t budget;
+} nest_training_plan;
+
+/**
+ * The memory that the training takes.
+ *
+ * Fills `plan`. Exclusive: `trainer`. Errors: NULL_POINTER, STRUCT_SIZE, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_get_plan(
+    nest_trainer *NEST_NONNULL trainer,
+    nest_training_plan *NEST_NONNULL plan);
+
+/* ---- Training, step by step, and measuring in between. ---- */
+
+/** What a step of a training did. */
+typedef struct nest_training_step {
+  /** sizeof(nest_training_step), set by the caller. */
+  uint32_t struct_size;
+  /** Whether it was the last one: 0 or 1. */
+  int32_t finished;
+  /** Steps done, with this one. */
+  uint64_t step;
+  /** Steps that there will be, unless early stopping ends the training. */
+  uint64_t total_steps;
+  /** Whole passes over the examples done. */
+  uint64_t epoch;
+  /** Mean of -ln p over the step's learned tokens, in nats, before the step. */
+  double loss;
+  /** Share of these tokens that were the most likely ones, 0 to 1. */
+  double accuracy;
+  /** The step size. */
+  double learning_rate;
+  /** L2 norm of all gradients before clipping. */
+  double grad_norm;
+  /** Tokens that went through the model. */
+  uint64_t tokens;
+  /** Of these: tokens that were learned. */
+  uint64_t loss_tokens;
+  /** Seconds that the step took, validation aside. */
+  double seconds;
+  /** The validation loss in nats; NaN if the step was not followed by a validation. */
+  double validation_loss;
+  /** Whether the step was followed by a validation: 0 or 1. */
+  int32_t validated;
+  /** Whether the validation loss is the best so far: 0 or 1. Then is the time for nest_trainer_save_adapter. */
+  int32_t best;
+} nest_training_step;
+
+/** How well a model with an adapter predicts a dataset. */
+typedef struct nest_evaluation {
+  /** sizeof(nest_evaluation), set by the caller. */
+  uint32_t struct_size;
+  /** Always 0. */
+  uint32_t reserved;
+  /** Mean of -ln p over the tokens to predict, in nats. */
+  double loss;
+  /** e to the power of the loss. */
+  double perplexity;
+  /** Share of the tokens that were the most likely ones, 0 to 1. */
+  double accuracy;
+  /** The number of tokens to predict. */
+  uint64_t tokens;
+} nest_evaluation;
+
+/**
+ * One step, and the validation that is due after it. `has_step` becomes 1 when there was one; 0 when the training is
+ * finished: `step` is then as it was. After an error the adapter is what it was before the step: call again, or save.
+ * Between two steps a training is paused, as long as the caller likes.
+ *
+ * Fills `step`. Exclusive: `trainer`. Errors: NULL_POINTER, STRUCT_SIZE, BUSY, CANCELLED, TRAINING_DIVERGED when the loss
+ * or a gradient is not a finite number.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_step(
+    nest_trainer *NEST_NONNULL trainer,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_training_step *NEST_NONNULL step,
+    int32_t *NEST_NONNULL has_step);
+
+/**
+ * How well the model predicts a dataset with the adapter as it is now; the training does not change. Its options say how
+ * examples become tokens.
+ *
+ * Fills `evaluation`. Exclusive: `trainer`. Errors: NULL_POINTER, STRUCT_SIZE, BUSY, CANCELLED, and those of making the
+ * examples tokens, as nest_trainer_new.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_evaluate(
+    nest_trainer *NEST_NONNULL trainer,
+    const nest_dataset *NEST_NONNULL data,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_evaluation *NEST_NONNULL evaluation);
+
+/* ---- What became of a training's examples, and how far it came. ---- */
+
+/** What became of the training examples when they were made tokens. */
+typedef struct nest_encoding_report {
+  /** sizeof(nest_encoding_report), set by the caller. */
+  uint32_t struct_size;
+  /** Always 0. */
+  uint32_t reserved;
+  /** Examples that became tokens, truncated ones included. */
+  uint64_t encoded;
+  /** Examples whose end was cut off. */
+  uint64_t truncated;
+  /** Examples dropped because they are longer than a row. */
+  uint64_t too_long;
+  /** Examples dropped because nothing to learn was left of them in the row. */
+  uint64_t nothing_to_learn;
+  /** Examples dropped because they cannot be put into the model's chat format. */
+  uint64_t bad;
+  /** Tokens of all examples. */
+  uint64_t tokens;
+  /** Tokens that are to be learned. */
+  uint64_t loss_tokens;
+} nest_encoding_report;
+
+/** How far a training came. */
+typedef struct nest_training_progress {
+  /** sizeof(nest_training_progress), set by the caller. */
+  uint32_t struct_size;
+  /** Whether all steps are done, or early stopping ended the training: 0 or 1. */
+  int32_t finished;
+  /** Steps done. */
+  uint64_t step;
+  /** Steps that there will be, unless early stopping ends the training. */
+  uint64_t total_steps;
+  /** Whole passes over the examples done. */
+  uint64_t epoch;
+  /** Examples of the current pass done. */
+  uint64_t cursor;
+  /** Tokens that went through the model. */
+  uint64_t tokens;
+  /** The best validation loss in nats; NaN before the first validation. */
+  double best_validation_loss;
+  /** Validations since the best one. */
+  uint64_t without_improvement;
+} nest_training_progress;
+
+/**
+ * What became of the training examples when they were made tokens.
+ *
+ * Fills `report`. Exclusive: `trainer`. Errors: NULL_POINTER, STRUCT_SIZE, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_get_encoding(
+    nest_trainer *NEST_NONNULL trainer,
+    nest_encoding_report *NEST_NONNULL report);
+
+/**
+ * As nest_trainer_get_encoding, as a JSON object with the reasons for the first 20 examples that are bad.
+ *
+ * Gives `json`. Exclusive: `trainer`. Errors: NULL_POINTER, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_encoding_json(
+    nest_trainer *NEST_NONNULL trainer,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/**
+ * How far the training came.
+ *
+ * Fills `progress`. Exclusive: `trainer`. Errors: NULL_POINTER, STRUCT_SIZE, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_get_progress(
+    nest_trainer *NEST_NONNULL trainer,
+    nest_training_progress *NEST_NONNULL progress);
+
+/**
+ * As nest_trainer_get_progress, as a JSON object with the `losses` of all steps, and as `validation` the pairs of a
+ * step's number and the validation loss after it: what a curve is drawn from, also after resuming.
+ *
+ * Gives `json`. Exclusive: `trainer`. Errors: NULL_POINTER, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_progress_json(
+    nest_trainer *NEST_NONNULL trainer,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
 
 /* ---- What there is to compute on. ---- */
 

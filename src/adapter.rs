@@ -1,7 +1,9 @@
 //! LoRA adapters: small weights that change what a model says, attached to sessions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Result, bail};
@@ -14,8 +16,32 @@ use crate::model::Model;
 #[derive(Clone)]
 pub struct Adapter {
     raw: Arc<RawAdapter>,
-    /// The digest of its file: what a cached prefix and a state file were made with.
-    digest: Arc<str>,
+    info: Arc<AdapterInfo>,
+}
+
+/// What an adapter is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AdapterInfo {
+    /// Its name (`general.name`), perhaps empty.
+    pub name: String,
+    /// The architecture of the models that it is for.
+    pub architecture: String,
+    /// The inner width of its pairs; the largest, where they differ.
+    pub rank: u64,
+    /// The scale before division by the rank; 0 stands for the scale 1.
+    pub alpha: f32,
+    /// What B (A x) is multiplied by, before the scale with which it is attached.
+    pub scale: f32,
+    /// The weights that it changes, without their layers: `attn_q`, `ffn_up`, ...
+    pub targets: Vec<String>,
+    /// How many weights it changes.
+    pub n_pairs: u64,
+    /// The numbers in its pairs.
+    pub n_parameters: u64,
+    /// The bytes of its pairs.
+    pub bytes: u64,
+    /// The SHA-256 of its file, as hexadecimal text: what a cached prefix and a state file were made with.
+    pub digest: String,
 }
 
 impl Adapter {
@@ -36,12 +62,17 @@ impl Adapter {
             (None, None) => bail!(Internal, "an adapter is neither a file nor in memory"),
         };
         let raw = RawAdapter::load(model.raw(), &input)?;
-        Ok(Self { raw: Arc::new(raw), digest: digest(part)?.into() })
+        Ok(Self { raw: Arc::new(raw), info: Arc::new(AdapterInfo::read(&file)?) })
     }
 
     /// The SHA-256 of the adapter's file, as hexadecimal text.
     pub fn digest(&self) -> &str {
-        &self.digest
+        &self.info.digest
+    }
+
+    /// What it is.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.info
     }
 
     pub(crate) fn raw(&self) -> &Arc<RawAdapter> {
@@ -51,8 +82,43 @@ impl Adapter {
 
 impl std::fmt::Debug for Adapter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Adapter").field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("Adapter").field("digest", &self.info.digest).finish_non_exhaustive()
     }
+}
+
+impl AdapterInfo {
+    fn read(file: &AdapterFile) -> Result<Self> {
+        let mut targets = BTreeSet::new();
+        let (mut rank, mut n_pairs, mut n_parameters, mut bytes) = (0, 0, 0, 0);
+        for (weight, a, b) in file.pairs() {
+            targets.insert(target(weight));
+            rank = rank.max(b.dims.first().copied().unwrap_or(0));
+            n_pairs += 1;
+            n_parameters += a.n_elements() + b.n_elements();
+            bytes += a.n_bytes + b.n_bytes;
+        }
+        let alpha = file.alpha();
+        Ok(Self {
+            // A name that is no text is no reason to refuse the adapter.
+            name: file.gguf().str("general.name").ok().flatten().unwrap_or_default().to_owned(),
+            architecture: file.arch().to_owned(),
+            rank,
+            alpha,
+            scale: if alpha == 0.0 { 1.0 } else { alpha / rank as f32 },
+            targets: targets.into_iter().map(str::to_owned).collect(),
+            n_pairs,
+            n_parameters,
+            bytes,
+            digest: digest(file.part())?,
+        })
+    }
+}
+
+/// A weight's name without its layer: `attn_q` of `blk.3.attn_q.weight`.
+fn target(weight: &str) -> &str {
+    let rest = weight.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
+    let name = rest.map_or(weight, |(_, name)| name);
+    name.strip_suffix(".weight").unwrap_or(name)
 }
 
 /// Whether the adapter is for the architecture, and every pair fits the weight it changes. `weight` finds a

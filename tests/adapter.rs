@@ -90,6 +90,21 @@ fn attaching_changes_what_a_model_says_and_detaching_gives_it_back() {
 }
 
 #[test]
+fn an_adapter_says_what_it_is() {
+    let model = tiny(Family::Llama);
+    let adapter = open(&model, lora("llama", PAIRS, 8.0)).unwrap();
+    let info = adapter.info();
+    assert_eq!((info.architecture.as_str(), info.rank, info.n_pairs), ("llama", RANK, 2));
+    assert_eq!(info.targets, ["attn_q", "ffn_down"]);
+    let n = RANK * (64 + 64 + 128 + 64);
+    assert_eq!((info.n_parameters, info.bytes), (n, 4 * n));
+    assert_eq!((info.alpha, info.scale), (8.0, 2.0));
+    assert_eq!(info.digest, adapter.digest());
+    let plain = open(&model, lora("llama", PAIRS, 0.0)).unwrap();
+    assert_eq!((plain.info().alpha, plain.info().scale), (0.0, 1.0), "the engine takes 0 for 1");
+}
+
+#[test]
 fn every_source_gives_the_same_adapter() {
     let model = tiny(Family::Llama);
     let bytes = lora("llama", PAIRS, 16.0);

@@ -233,6 +233,8 @@ fn a_split_is_stratified_and_repeats_with_its_seed() {
     assert_eq!(texts(1).split(0.5, 1).unwrap_err().code(), Code::InvalidArgument);
     assert_eq!(texts(3).folds(4, 1).unwrap_err().code(), Code::InvalidArgument);
     assert_eq!(texts(3).folds(1, 1).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(texts(3).fold(0, 0, 1).unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(texts(3).fold(2, 2, 1).unwrap_err().code(), Code::InvalidArgument);
 }
 
 /// The examples of both parts, and that none is in both.
@@ -256,8 +258,10 @@ proptest! {
         prop_assume!(k <= n);
         let folds = texts(n).folds(k, seed).unwrap();
         let mut seen = Vec::new();
-        for (training, validation) in &folds {
+        for (number, (training, validation)) in folds.iter().enumerate() {
             prop_assert_eq!(disjoint(training, validation).len(), n);
+            let (_, alone) = texts(n).fold(k, number, seed).unwrap();
+            prop_assert_eq!(alone.digest(), validation.digest());
             prop_assert!((n / k..=n.div_ceil(k)).contains(&validation.len()));
             seen.extend(validation.examples().map(|e| format!("{e:?}")));
         }

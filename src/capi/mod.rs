@@ -1,7 +1,7 @@
 //! Nestling: a language model inside an app. Conventions of this header:
 //!
 //! Objects. Every object is an opaque handle. A function whose name ends in `_new`, `_open`, `_load`, `_fork` or
-//! `_take_...`, or that gives a handle through its last parameter, gives it to the caller, who frees it with the
+//! `_take_...`, or that gives handles through its last parameters, gives them to the caller, who frees each with its
 //! object's `_free`. `_free(NULL)` does nothing. Handles may be freed in any order: what one still needs of another
 //! stays alive. Freeing a handle while another thread is in a call with it cancels that call, which then returns and
 //! releases. A handle must not be used after its `_free` returned. There is no global set-up and no shutdown.
@@ -28,16 +28,19 @@
 //! `options` and `cancel` may be NULL: the defaults, and never cancelled. No other parameter may be, where not said.
 //!
 //! Cancelling. A `nest_cancel` stops what it was given to, from any thread, within one micro-batch of tokens
-//! (`n_ubatch`). A cancelled session stays usable.
+//! (`n_ubatch`), or one operation of a layer in training. A cancelled session or trainer stays usable.
 #![allow(unsafe_code, reason = "the C border: raw pointers come in, and are checked here")]
 #![allow(non_camel_case_types, reason = "the names are C's")]
 
 mod adapter;
 mod argument;
 mod cancel;
+mod dataset;
+mod dataset_parts;
 mod decoder;
 mod device;
 mod error;
+mod examples;
 mod generation;
 mod guard;
 mod handle;
@@ -53,13 +56,20 @@ mod source;
 mod string;
 mod tokenizer;
 mod tokens;
+mod trainer;
+mod trainer_plan;
+mod trainer_report;
+mod trainer_step;
 mod version;
 
 pub use adapter::*;
 pub use cancel::*;
+pub use dataset::*;
+pub use dataset_parts::*;
 pub use decoder::*;
 pub use device::*;
 pub use error::*;
+pub use examples::*;
 pub use generation::*;
 pub use job::*;
 pub use log::*;
@@ -71,6 +81,10 @@ pub use source::*;
 pub use string::*;
 pub use tokenizer::*;
 pub use tokens::*;
+pub use trainer::*;
+pub use trainer_plan::*;
+pub use trainer_report::*;
+pub use trainer_step::*;
 pub use version::*;
 
 #[cfg(panic = "abort")]

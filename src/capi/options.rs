@@ -12,7 +12,9 @@ use super::out::out;
 use super::string::nest_string;
 use crate::adapter::Adapter;
 use crate::error::Result;
-use crate::options::{GenerationOptions, Input, ModelOptions, SessionOptions};
+use crate::options::{
+    DatasetOptions, GenerationOptions, Input, ModelOptions, SessionOptions, TrainerOptions,
+};
 
 /// Options of one kind.
 pub struct nest_options(Editable<OptionSet>);
@@ -21,7 +23,13 @@ impl Handle for nest_options {
     const NAME: &'static str = "nest_options";
 }
 
-/// The default options of a kind: "model", "session", "generation" (which includes sampling) or "trainer".
+impl nest_options {
+    pub(super) fn of(set: OptionSet) -> Self {
+        Self(Editable::new(set))
+    }
+}
+
+/// The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset" or "trainer".
 ///
 /// Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
 ///
@@ -36,7 +44,7 @@ pub unsafe extern "C" fn nest_options_new(
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
         let out = out(options, "options")?;
-        out.set(nest_options(Editable::new(OptionSet::new(text(kind, "kind")?)?)));
+        out.set(nest_options::of(OptionSet::new(text(kind, "kind")?)?));
         Ok(())
     })
 }
@@ -275,5 +283,27 @@ pub(super) unsafe fn generation(options: *const nest_options) -> Result<Generati
         Some(OptionSet::Generation(found)) => Ok(*found),
         Some(other) => other.refuse("generation"),
         None => Ok(GenerationOptions::default()),
+    }
+}
+
+/// # Safety
+/// As [`handle`].
+pub(super) unsafe fn dataset(options: *const nest_options) -> Result<DatasetOptions> {
+    // SAFETY: passed on.
+    match unsafe { read(options) }? {
+        Some(OptionSet::Dataset(found)) => Ok(found),
+        Some(other) => other.refuse("dataset"),
+        None => Ok(DatasetOptions::default()),
+    }
+}
+
+/// # Safety
+/// As [`handle`].
+pub(super) unsafe fn trainer(options: *const nest_options) -> Result<TrainerOptions> {
+    // SAFETY: passed on.
+    match unsafe { read(options) }? {
+        Some(OptionSet::Trainer(found)) => Ok(*found),
+        Some(other) => other.refuse("trainer"),
+        None => Ok(TrainerOptions::default()),
     }
 }

@@ -173,8 +173,9 @@ pub unsafe extern "C" fn nest_session_reset(session: *mut nest_session) -> *mut 
     })
 }
 
-/// Uses the adapters of these options from now on, none for NULL; other options are not looked at. A change forgets
-/// the cached tokens, which were computed with the old ones.
+/// Uses the adapters of these options from now on, none for NULL; other options are not looked at. Called between two
+/// generations, it gives each of them its own adapters: nothing is loaded for it. A change forgets the cached tokens,
+/// which were computed with the old ones, and ends a generation that has begun.
 ///
 /// Exclusive: `session`. Errors: NULL_POINTER, BUSY, INVALID_ARGUMENT, ADAPTER_MISMATCH.
 ///

@@ -1,11 +1,11 @@
-//! Where a model or adapter comes from: a path, a part of an open file, or memory.
+//! Where a model, an adapter or a dataset comes from: a path, a part of an open file, or memory.
 
 use std::ffi::c_char;
 
 use super::argument::{list, text};
 use super::error::nest_error;
 use super::guard::{guard, guard_or};
-use super::handle::{Handle, free};
+use super::handle::{Handle, free, handle};
 use super::out::out;
 use crate::error::{Result, bail};
 use crate::format::Source;
@@ -91,6 +91,20 @@ pub unsafe extern "C" fn nest_source_new_memory(
 pub unsafe extern "C" fn nest_source_free(source: *mut nest_source) {
     // SAFETY: NULL, or the caller's own source, given back.
     guard_or((), || unsafe { free(source) });
+}
+
+/// The sources of a list of handles.
+///
+/// # Safety
+/// As [`list`], and each as [`handle`].
+pub(super) unsafe fn all(sources: *const *const nest_source, n: u64) -> Result<Vec<Source>> {
+    // SAFETY: passed on.
+    let sources = unsafe { list(sources, n, "sources") }?;
+    let one = |(i, &source): (usize, &*const nest_source)| {
+        // SAFETY: passed on.
+        Ok(unsafe { handle(source, &format!("sources[{i}]")) }?.0.clone())
+    };
+    sources.iter().enumerate().map(one).collect()
 }
 
 fn part_length(length: i64) -> Result<Option<u64>> {

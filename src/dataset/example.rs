@@ -3,7 +3,9 @@
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
+use super::row;
 use crate::chat::Messages;
+use crate::error::{Result, err};
 
 /// One thing to learn from.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +50,14 @@ impl Example {
     /// A text of a class.
     pub fn labelled(text: impl Into<String>, label: impl Into<String>) -> Self {
         Self::Labelled { text: text.into(), label: label.into() }
+    }
+
+    /// What a line of a JSONL file says.
+    ///
+    /// # Errors
+    /// `DatasetLine` says what is wrong with it.
+    pub fn from_json(line: &str) -> Result<Self> {
+        row::from_json(line).map_err(|reason| err!(DatasetLine, "the example: {reason}"))
     }
 
     /// The class, of a labelled text.

@@ -48,18 +48,36 @@ impl Dataset {
     /// # Errors
     /// `InvalidArgument` if `k` is less than 2 or more than there are examples.
     pub fn folds(&self, k: usize, seed: u64) -> Result<Vec<(Self, Self)>> {
+        let dealt = self.deal(k, seed)?;
+        Ok((0..k).map(|number| self.dealt_part(&dealt, k, number)).collect())
+    }
+
+    /// One of the [`folds`](Self::folds), counted from 0.
+    ///
+    /// # Errors
+    /// As [`folds`](Self::folds), and `InvalidArgument` if `number` is not below `k`.
+    pub fn fold(&self, k: usize, number: usize, seed: u64) -> Result<(Self, Self)> {
+        let dealt = self.deal(k, seed)?;
+        if number >= k {
+            bail!(InvalidArgument, "there is no fold {number} of {k}; give 0 up to {}", k - 1)
+        }
+        Ok(self.dealt_part(&dealt, k, number))
+    }
+
+    /// The examples in the order in which they are dealt to `k` folds.
+    fn deal(&self, k: usize, seed: u64) -> Result<Vec<usize>> {
         if k < 2 || k > self.len() {
             bail!(InvalidArgument, "{k} folds of {} examples; give 2 up to that many", self.len())
         }
-        let dealt = self.groups(&mut Rng::keyed(&[seed, FOLDS])).concat();
-        let fold = |number: usize| {
-            let (mut training, mut validation) = (Vec::new(), Vec::new());
-            for (position, &index) in dealt.iter().enumerate() {
-                if position % k == number { &mut validation } else { &mut training }.push(index);
-            }
-            (self.part(training), self.part(validation))
-        };
-        Ok((0..k).map(fold).collect())
+        Ok(self.groups(&mut Rng::keyed(&[seed, FOLDS])).concat())
+    }
+
+    fn dealt_part(&self, dealt: &[usize], k: usize, number: usize) -> (Self, Self) {
+        let (mut training, mut validation) = (Vec::new(), Vec::new());
+        for (position, &index) in dealt.iter().enumerate() {
+            if position % k == number { &mut validation } else { &mut training }.push(index);
+        }
+        (self.part(training), self.part(validation))
     }
 
     /// The indices of each class, shuffled, classes in order; what has no label is a class of its own.

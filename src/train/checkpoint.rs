@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::lora::LoraParams;
 use super::optimizer::Optimizer;
 use super::{checkpoint_file, seal};
@@ -15,7 +17,7 @@ use crate::format::{Access, Source, replace_file};
 use crate::options::TrainerOptions;
 
 /// How far a training came.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Progress {
     /// Optimizer steps done.
     pub step: u64,
@@ -34,6 +36,7 @@ pub struct Progress {
     /// Validations since the best one.
     pub without_improvement: u64,
     /// The states of random number generators by name, as their owners write them.
+    #[serde(skip)]
     pub rng: BTreeMap<String, String>,
 }
 

@@ -1,4 +1,4 @@
-/* A tiny model and what is made from it, for the test programs. */
+/* A tiny model and what is made from it, a training too, for the test programs. */
 #ifndef FIXTURE_H
 #define FIXTURE_H
 
@@ -12,8 +12,32 @@ typedef struct {
     nest_session *session;
     nest_messages *messages;
     nest_options *options;
+    nest_examples *examples;
+    nest_dataset *data;
+    nest_options *training; /* of the kind trainer: small and quick */
+    nest_trainer *trainer;
     const char *directory;
 } fixture;
+
+/* Eight texts: one epoch is two steps. */
+static inline void open_training(fixture *f) {
+    static const char *const texts[] = {
+        "the cat sat on the mat", "a dog ran in the park", "one two three four", "red and blue",
+        "birds sing at dawn",     "the sea is deep",       "rain falls on stone", "we walk home",
+    };
+    size_t i;
+    OK(nest_examples_new(&f->examples));
+    for (i = 0; i < sizeof texts / sizeof *texts; i++) {
+        OK(nest_examples_add_text(f->examples, texts[i], -1));
+    }
+    OK(nest_dataset_new(f->examples, NULL, &f->data));
+    OK(nest_options_new("trainer", &f->training));
+    OK(nest_options_set_int(f->training, "n_threads", 1));
+    OK(nest_options_set_int(f->training, "lora_rank", 4));
+    OK(nest_options_set_int(f->training, "epochs", 4));
+    OK(nest_options_set_float(f->training, "learning_rate", 0.01));
+    OK(nest_trainer_new(f->model, f->data, NULL, f->training, &f->trainer));
+}
 
 static inline fixture open_all(const char *path, const char *directory) {
     fixture f;
@@ -32,6 +56,7 @@ static inline fixture open_all(const char *path, const char *directory) {
     OK(nest_options_new("generation", &f.options));
     OK(nest_options_set_float(f.options, "temperature", 0));
     OK(nest_options_set_bool(f.options, "ignore_eos", 1));
+    open_training(&f);
     return f;
 }
 
@@ -42,6 +67,24 @@ static inline void free_all(fixture *f) {
     nest_session_free(f->session);
     nest_messages_free(f->messages);
     nest_options_free(f->options);
+    nest_examples_free(f->examples);
+    nest_dataset_free(f->data);
+    nest_options_free(f->training);
+    nest_trainer_free(f->trainer);
+}
+
+/* The n-th order of `count` things, at most 5. */
+static inline void permutation(int n, int count, int *order) {
+    int i;
+    for (i = 0; i < count; i++) {
+        order[i] = i;
+    }
+    for (i = count; i > 1; i--) {
+        int j = n % i, swap = order[i - 1];
+        n /= i;
+        order[i - 1] = order[j];
+        order[j] = swap;
+    }
 }
 
 /* The main function of a test program: PROGRAM TINY-MODEL.gguf EMPTY-DIRECTORY */

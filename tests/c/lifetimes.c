@@ -194,7 +194,7 @@ static void freed_in_flight(fixture *f) {
 
 /* Model, tokenizer, session, generation, source: freed in every order, each used as long as it is there. */
 static void every_order(fixture *f) {
-    int order[5] = {0, 1, 2, 3, 4};
+    int order[5];
     int n;
     for (n = 0; n < 120; n++) {
         nest_model *model = NULL;
@@ -204,18 +204,8 @@ static void every_order(fixture *f) {
         nest_options *options = NULL;
         nest_piece piece = {.struct_size = sizeof piece};
         int32_t has_piece = 0;
-        int rest = n, i, j;
-        /* The n-th permutation. */
-        for (i = 0; i < 5; i++) {
-            order[i] = i;
-        }
-        for (i = 5; i > 1; i--) {
-            int swap = order[i - 1];
-            j = rest % i;
-            rest /= i;
-            order[i - 1] = order[j];
-            order[j] = swap;
-        }
+        int i;
+        permutation(n, 5, order);
         OK(nest_options_new("session", &options));
         OK(nest_options_set_int(options, "n_ctx", 16));
         OK(nest_options_set_int(options, "n_threads", 1));

@@ -182,6 +182,144 @@ static void states(fixture *f) {
     remove(path);
 }
 
+static void datasets(fixture *f) {
+    nest_examples *examples = NULL;
+    nest_dataset *data = (nest_dataset *)f;
+    nest_dataset *other = NULL;
+    nest_options *options = NULL;
+    nest_string *string = NULL;
+    nest_dataset_report report = {.struct_size = 60};
+    nest_source *missing = NULL;
+    const nest_source *sources[1];
+    OK(nest_examples_new(&examples));
+    EXPECT(NEST_ERROR_INVALID_UTF8, nest_examples_add_text(examples, "\xff", -1));
+    EXPECT(NEST_ERROR_INVALID_UTF8, nest_examples_add_labelled(examples, "a", -1, "\x80", 1));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_examples_add_completion(examples, "a", -2, "b", -1));
+    EXPECT(NEST_ERROR_DATASET_LINE, nest_examples_add_json(examples, "{\"txt\": 1}", -1));
+    EXPECT(NEST_ERROR_DATASET_LINE, nest_examples_add_json(examples, "", 0));
+    EXPECT(NEST_ERROR_DATASET_EMPTY, nest_dataset_new(examples, NULL, &data));
+    CHECK(data == NULL);
+    OK(nest_examples_add_text(examples, "  ", -1));
+    EXPECT(NEST_ERROR_DATASET_EMPTY, nest_dataset_new(examples, NULL, &data));
+    OK(nest_examples_add_json(examples, "{\"text\": \"only one\", \"label\": \"x\"}", -1));
+    OK(nest_dataset_new(examples, NULL, &data));
+    CHECK(nest_dataset_count(data) == 1 && nest_dataset_label_count(data) == 1);
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_label(data, 1, &string));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_split(data, 0.5, 1, &other, &other));
+    nest_dataset_free(data);
+    nest_examples_free(examples);
+
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_new(f->examples, f->options, &data));
+    EXPECT(NEST_ERROR_DATASET_EMPTY, nest_dataset_open(NULL, 0, NULL, &data));
+    OK(nest_source_new_path("/there/is/no/such/file", &missing));
+    sources[0] = missing;
+    EXPECT(NEST_ERROR_NOT_FOUND, nest_dataset_open(sources, 1, NULL, &data));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_open(sources, UINT64_MAX, NULL, &data));
+    /* A model is no text. */
+    sources[0] = f->source;
+    EXPECT(NEST_ERROR_DATASET_LINE, nest_dataset_open(sources, 1, NULL, &data));
+    nest_source_free(missing);
+    OK(nest_options_new("dataset", &options));
+    EXPECT(NEST_ERROR_UNKNOWN_OPTION, nest_options_set_bool(options, "trimm", 1));
+    EXPECT(NEST_ERROR_INVALID_OPTION, nest_options_set_string(options, "format", "xml", -1));
+    OK(nest_options_set_int(options, "min_chars", 1000));
+    EXPECT(NEST_ERROR_DATASET_EMPTY, nest_dataset_new(f->examples, options, &data));
+    nest_options_free(options);
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_split(f->data, NAN, 1, &data, &other));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_split(f->data, 1, 1, &data, &other));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_split(f->data, -0.5, 1, &data, &other));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_fold(f->data, 0, 0, 1, &data, &other));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_fold(f->data, UINT64_MAX, 0, 1, &data, &other));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_fold(f->data, 4, 4, 1, &data, &other));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_dataset_fold(f->data, 4, UINT64_MAX, 1, &data, &other));
+    CHECK(data == NULL && other == NULL);
+    EXPECT(NEST_ERROR_STRUCT_SIZE, nest_dataset_get_report(f->data, &report));
+}
+
+/* A trainer with one option changed, and n_ctx, must be refused. */
+static void refused(fixture *f, int32_t code, const char *key, const char *value, const char *n_ctx) {
+    nest_options *options = NULL;
+    nest_trainer *trainer = (nest_trainer *)f;
+    OK(nest_options_new("trainer", &options));
+    OK(nest_options_set_string(options, key, value, -1));
+    OK(nest_options_set_string(options, "n_ctx", n_ctx, -1));
+    EXPECT(code, nest_trainer_new(f->model, f->data, NULL, options, &trainer));
+    CHECK(trainer == NULL);
+    nest_options_free(options);
+}
+
+static void trainers(fixture *f) {
+    char path[4096];
+    nest_trainer *trainer = NULL;
+    nest_dataset *half = NULL;
+    nest_dataset *other = NULL;
+    nest_training_step step = {.struct_size = 16};
+    nest_training_progress progress = {.struct_size = sizeof progress};
+    nest_training_plan plan = {.struct_size = 0};
+    nest_evaluation evaluation = {.struct_size = 4};
+    int32_t has_step = 7;
+    FILE *file;
+    static const char *const bad[][2] = {
+        {"lora_rank", "0"},        {"lora_rank", "-1"},      {"lora_rank", "9999999999"}, {"learning_rate", "1e9"},
+        {"learning_rate", "nan"},  {"epochs", "0"},          {"batch_size", "0"},         {"optimizer", "lion"},
+        {"memory_budget", "1000"}, {"lora_dropout", "1.5"},  {"n_ctx", "4"},              {"seed", "-1"},
+    };
+    size_t i;
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        EXPECT(NEST_ERROR_INVALID_OPTION, nest_options_set_string(f->training, bad[i][0], bad[i][1], -1));
+    }
+    EXPECT(NEST_ERROR_UNKNOWN_OPTION, nest_options_set_int(f->training, "rank", 8));
+    refused(f, NEST_ERROR_LORA_RANK, "lora_rank", "4096", "auto");
+    refused(f, NEST_ERROR_LORA_TARGET, "lora_targets", "q_proj", "auto");
+    refused(f, NEST_ERROR_LORA_LAYERS, "first_layer", "1000", "auto");
+    refused(f, NEST_ERROR_DOES_NOT_FIT, "memory_budget", "1048576", "256");
+    refused(f, NEST_ERROR_INVALID_OPTION, "lora_rank", "4", "100000");
+    refused(f, NEST_ERROR_DATASET_TOO_LONG, "too_long", "error", "8");
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_trainer_new(f->model, f->data, NULL, f->options, &trainer));
+    /* A model is no adapter, and no checkpoint. */
+    EXPECT(NEST_ERROR_ADAPTER_FORMAT,
+           nest_trainer_continue_adapter(f->model, f->data, NULL, f->training, f->source, &trainer));
+    EXPECT(NEST_ERROR_NOT_FOUND, nest_trainer_resume(f->model, f->data, NULL, "/no/such/checkpoint", &trainer));
+    CHECK(trainer == NULL);
+
+    EXPECT(NEST_ERROR_STRUCT_SIZE, nest_trainer_step(f->trainer, NULL, &step, &has_step));
+    EXPECT(NEST_ERROR_STRUCT_SIZE, nest_trainer_get_plan(f->trainer, &plan));
+    EXPECT(NEST_ERROR_STRUCT_SIZE, nest_trainer_evaluate(f->trainer, f->data, NULL, &evaluation));
+    CHECK(has_step == 0);
+    EXPECT(NEST_ERROR_NOT_FOUND, nest_trainer_save(f->trainer, "/no/such/directory/checkpoint"));
+    EXPECT(NEST_ERROR_NOT_FOUND, nest_trainer_save_adapter(f->trainer, "/no/such/directory/adapter", "x"));
+    EXPECT(NEST_ERROR_INVALID_UTF8, nest_trainer_save_adapter(f->trainer, "\xff", "x"));
+    EXPECT(NEST_ERROR_INVALID_UTF8, nest_trainer_save_adapter(f->trainer, "x", "\xff"));
+    OK(nest_trainer_get_progress(f->trainer, &progress));
+    CHECK(progress.step == 0);
+
+    /* Other data; a damaged file; another kind of file. */
+    snprintf(path, sizeof path, "%s/checkpoint", f->directory);
+    OK(nest_trainer_save(f->trainer, path));
+    OK(nest_dataset_split(f->data, 0.5, 1, &half, &other));
+    EXPECT(NEST_ERROR_CHECKPOINT_FOREIGN, nest_trainer_resume(f->model, half, NULL, path, &trainer));
+    nest_dataset_free(half);
+    nest_dataset_free(other);
+    file = fopen(path, "r+b");
+    CHECK(file != NULL);
+    fseek(file, -40, SEEK_END);
+    fputc('!', file);
+    fclose(file);
+    EXPECT(NEST_ERROR_CHECKPOINT_FORMAT, nest_trainer_resume(f->model, f->data, NULL, path, &trainer));
+    file = fopen(path, "wb");
+    CHECK(file != NULL);
+    fputs("something else", file);
+    fclose(file);
+    EXPECT(NEST_ERROR_CHECKPOINT_FORMAT, nest_trainer_resume(f->model, f->data, NULL, path, &trainer));
+    CHECK(trainer == NULL);
+    remove(path);
+
+    /* After all that the trainer works. */
+    step.struct_size = sizeof step;
+    OK(nest_trainer_step(f->trainer, NULL, &step, &has_step));
+    CHECK(has_step == 1 && step.step == 1 && step.total_steps == 8 && step.loss > 0);
+}
+
 static void all(fixture *f) {
     handles_after_errors(f);
     bad_text(f);
@@ -189,6 +327,8 @@ static void all(fixture *f) {
     wrong_structs(f);
     prompts(f);
     states(f);
+    datasets(f);
+    trainers(f);
 }
 
 int main(int argc, char **argv) {

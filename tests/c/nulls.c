@@ -207,6 +207,122 @@ static void null_pointers(fixture *f) {
     nest_devices_free(NULL);
 }
 
+/* The same for examples, datasets, trainers and adapters. */
+static void null_training(fixture *f) {
+    nest_string *string = NULL;
+    nest_adapter *adapter = NULL;
+    nest_options *options = NULL;
+    nest_examples *examples = NULL;
+    nest_dataset *data = NULL;
+    nest_dataset *other = NULL;
+    nest_trainer *trainer = NULL;
+    nest_adapter_info info = {.struct_size = sizeof info};
+    nest_dataset_report report = {.struct_size = sizeof report};
+    nest_training_plan plan = {.struct_size = sizeof plan};
+    nest_training_step step = {.struct_size = sizeof step};
+    nest_training_progress progress = {.struct_size = sizeof progress};
+    nest_encoding_report encoding = {.struct_size = sizeof encoding};
+    nest_evaluation evaluation = {.struct_size = sizeof evaluation};
+    const nest_source *sources[] = {f->source, NULL};
+    uint64_t count = 0;
+    int32_t flag = 0;
+
+    NULLS(nest_examples_new(NULL));
+    NULLS(nest_examples_add_messages(NULL, f->messages));
+    NULLS(nest_examples_add_messages(f->examples, NULL));
+    NULLS(nest_examples_add_completion(NULL, "a", -1, "b", -1));
+    NULLS(nest_examples_add_completion(f->examples, NULL, -1, "b", -1));
+    NULLS(nest_examples_add_completion(f->examples, "a", -1, NULL, -1));
+    NULLS(nest_examples_add_text(NULL, "a", -1));
+    NULLS(nest_examples_add_text(f->examples, NULL, -1));
+    NULLS(nest_examples_add_labelled(NULL, "a", -1, "b", -1));
+    NULLS(nest_examples_add_labelled(f->examples, NULL, -1, "b", -1));
+    NULLS(nest_examples_add_labelled(f->examples, "a", -1, NULL, 1));
+    NULLS(nest_examples_add_json(NULL, "{}", -1));
+    NULLS(nest_examples_add_json(f->examples, NULL, -1));
+    NULLS(nest_examples_count(NULL, &count));
+    NULLS(nest_examples_count(f->examples, NULL));
+    OK(nest_examples_count(f->examples, &count));
+    CHECK(count == 8);
+    NULLS(nest_dataset_open(NULL, 1, NULL, &data));
+    NULLS(nest_dataset_open(sources, 2, NULL, &data));
+    NULLS(nest_dataset_open(sources, 1, NULL, NULL));
+    NULLS(nest_dataset_new(NULL, NULL, &data));
+    NULLS(nest_dataset_new(f->examples, NULL, NULL));
+    NULLS(nest_dataset_get_report(NULL, &report));
+    NULLS(nest_dataset_get_report(f->data, NULL));
+    NULLS(nest_dataset_report_json(NULL, &string));
+    NULLS(nest_dataset_report_json(f->data, NULL));
+    NULLS(nest_dataset_label(NULL, 0, &string));
+    NULLS(nest_dataset_label(f->data, 0, NULL));
+    NULLS(nest_dataset_digest(NULL, &string));
+    NULLS(nest_dataset_digest(f->data, NULL));
+    NULLS(nest_dataset_split(NULL, 0.5, 1, &data, &other));
+    data = other = f->data;
+    NULLS(nest_dataset_split(f->data, 0.5, 1, NULL, &other));
+    NULLS(nest_dataset_split(f->data, 0.5, 1, &data, NULL));
+    CHECK(data == NULL && other == NULL);
+    NULLS(nest_dataset_fold(NULL, 2, 0, 1, &data, &other));
+    NULLS(nest_dataset_fold(f->data, 2, 0, 1, NULL, &other));
+    NULLS(nest_dataset_fold(f->data, 2, 0, 1, &data, NULL));
+    NULLS(nest_trainer_new(NULL, f->data, NULL, NULL, &trainer));
+    NULLS(nest_trainer_new(f->model, NULL, NULL, NULL, &trainer));
+    NULLS(nest_trainer_new(f->model, f->data, NULL, NULL, NULL));
+    NULLS(nest_trainer_continue_adapter(NULL, f->data, NULL, NULL, f->source, &trainer));
+    NULLS(nest_trainer_continue_adapter(f->model, NULL, NULL, NULL, f->source, &trainer));
+    NULLS(nest_trainer_continue_adapter(f->model, f->data, NULL, NULL, NULL, &trainer));
+    NULLS(nest_trainer_continue_adapter(f->model, f->data, NULL, NULL, f->source, NULL));
+    NULLS(nest_trainer_resume(NULL, f->data, NULL, "x", &trainer));
+    NULLS(nest_trainer_resume(f->model, NULL, NULL, "x", &trainer));
+    NULLS(nest_trainer_resume(f->model, f->data, NULL, NULL, &trainer));
+    NULLS(nest_trainer_resume(f->model, f->data, NULL, "x", NULL));
+    NULLS(nest_trainer_step(NULL, NULL, &step, &flag));
+    NULLS(nest_trainer_step(f->trainer, NULL, NULL, &flag));
+    NULLS(nest_trainer_step(f->trainer, NULL, &step, NULL));
+    NULLS(nest_trainer_evaluate(NULL, f->data, NULL, &evaluation));
+    NULLS(nest_trainer_evaluate(f->trainer, NULL, NULL, &evaluation));
+    NULLS(nest_trainer_evaluate(f->trainer, f->data, NULL, NULL));
+    NULLS(nest_trainer_get_plan(NULL, &plan));
+    NULLS(nest_trainer_get_plan(f->trainer, NULL));
+    NULLS(nest_trainer_get_encoding(NULL, &encoding));
+    NULLS(nest_trainer_get_encoding(f->trainer, NULL));
+    NULLS(nest_trainer_encoding_json(NULL, &string));
+    NULLS(nest_trainer_encoding_json(f->trainer, NULL));
+    NULLS(nest_trainer_get_progress(NULL, &progress));
+    NULLS(nest_trainer_get_progress(f->trainer, NULL));
+    NULLS(nest_trainer_progress_json(NULL, &string));
+    NULLS(nest_trainer_progress_json(f->trainer, NULL));
+    NULLS(nest_trainer_get_options(NULL, &options));
+    NULLS(nest_trainer_get_options(f->trainer, NULL));
+    NULLS(nest_trainer_adapter(NULL, &adapter));
+    NULLS(nest_trainer_adapter(f->trainer, NULL));
+    NULLS(nest_trainer_save_adapter(NULL, "x", "x"));
+    NULLS(nest_trainer_save_adapter(f->trainer, NULL, "x"));
+    NULLS(nest_trainer_save_adapter(f->trainer, "x", NULL));
+    NULLS(nest_trainer_save(NULL, "x"));
+    NULLS(nest_trainer_save(f->trainer, NULL));
+    OK(nest_trainer_adapter(f->trainer, &adapter));
+    NULLS(nest_adapter_get_info(NULL, &info));
+    NULLS(nest_adapter_get_info(adapter, NULL));
+    NULLS(nest_adapter_info_json(NULL, &string));
+    NULLS(nest_adapter_info_json(adapter, NULL));
+    NULLS(nest_adapter_digest(adapter, NULL));
+    nest_adapter_free(adapter);
+    OK(nest_trainer_get_progress(f->trainer, &progress));
+    CHECK(progress.step == 0 && progress.finished == 0);
+
+    CHECK(nest_dataset_count(NULL) == 0 && nest_dataset_label_count(NULL) == 0);
+    nest_examples_free(NULL);
+    nest_dataset_free(NULL);
+    nest_trainer_free(NULL);
+    CHECK(examples == NULL && options == NULL && trainer == NULL && string == NULL);
+}
+
+static void all(fixture *f) {
+    null_pointers(f);
+    null_training(f);
+}
+
 int main(int argc, char **argv) {
-    return with_fixture(argc, argv, null_pointers);
+    return with_fixture(argc, argv, all);
 }

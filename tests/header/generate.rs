@@ -21,8 +21,18 @@ const SECTIONS: &[&str] = &[
     "messages",
     "session",
     "generation",
+    "examples",
+    "dataset",
+    "dataset_parts",
+    "trainer",
+    "trainer_plan",
+    "trainer_step",
+    "trainer_report",
     "device",
 ];
+
+/// The parameters that may be NULL, by their names.
+const NULLABLE: [&str; 3] = ["cancel", "options", "validation"];
 
 /// The whole header.
 pub fn header() -> String {
@@ -186,7 +196,7 @@ fn annotated(line: &str) -> String {
         let nullable = match () {
             () if returned => !lent,
             () if stars > 1 => false,
-            () if declares => frees || name == "cancel" || name == "options",
+            () if declares => frees || NULLABLE.contains(&name.as_str()),
             () => name.starts_with("top_"),
         };
         let outer = if nullable { "NEST_NULLABLE" } else { "NEST_NONNULL" };
