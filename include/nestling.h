@@ -1654,6 +1654,10 @@ typedef struct nest_training_plan {
   uint64_t optimizer;
   /** The inputs of all layers, masks, and the other tensors that a row goes through. */
   uint64_t activations;
+  /** Layers, from the last on, that keep what the way back needs; the others are computed a second time. */
+  uint64_t stored_layers;
+  /** What these layers keep. */
+  uint64_t stored;
   /** Intermediate results of the layer that takes most. */
   uint64_t compute;
   /** Gradients and states on their way between steps of the computation. */
@@ -1665,7 +1669,32 @@ typedef struct nest_training_plan {
 } nest_training_plan;
 
 /**
- * The memory that the training takes.
+ * The memory that a training with a new adapter would take, and whether it fits. Nothing is allocated for it but the
+ * adapter's own parameters. `validation` may be NULL; `options` of the kind "trainer".
+ *
+ * Fills `plan`. Any thread. Errors: STRUCT_SIZE, and those of nest_trainer_new without DOES_NOT_FIT.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_plan(
+    const nest_model *NEST_NONNULL model,
+    const nest_dataset *NEST_NONNULL data,
+    const nest_dataset *NEST_NULLABLE validation,
+    const nest_options *NEST_NULLABLE options,
+    nest_training_plan *NEST_NONNULL plan);
+
+/**
+ * As nest_trainer_plan, as a JSON object with the advice what to change if it does not fit.
+ *
+ * Gives `json`. Any thread. Errors: those of nest_trainer_new without DOES_NOT_FIT.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_plan_json(
+    const nest_model *NEST_NONNULL model,
+    const nest_dataset *NEST_NONNULL data,
+    const nest_dataset *NEST_NULLABLE validation,
+    const nest_options *NEST_NULLABLE options,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/**
+ * The memory that a trainer takes.
  *
  * Fills `plan`. Exclusive: `trainer`. Errors: NULL_POINTER, STRUCT_SIZE, BUSY.
  */

@@ -282,6 +282,8 @@ static void trainers(fixture *f) {
     EXPECT(NEST_ERROR_NOT_FOUND, nest_trainer_resume(f->model, f->data, NULL, "/no/such/checkpoint", &trainer));
     CHECK(trainer == NULL);
 
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_trainer_plan_json(f->model, f->data, NULL, f->options, &(nest_string *){NULL}));
+    EXPECT(NEST_ERROR_STRUCT_SIZE, nest_trainer_plan(f->model, f->data, NULL, f->training, &plan));
     EXPECT(NEST_ERROR_STRUCT_SIZE, nest_trainer_step(f->trainer, NULL, &step, &has_step));
     EXPECT(NEST_ERROR_STRUCT_SIZE, nest_trainer_get_plan(f->trainer, &plan));
     EXPECT(NEST_ERROR_STRUCT_SIZE, nest_trainer_evaluate(f->trainer, f->data, NULL, &evaluation));

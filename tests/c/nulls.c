@@ -276,6 +276,12 @@ static void null_training(fixture *f) {
     NULLS(nest_trainer_resume(f->model, NULL, NULL, "x", &trainer));
     NULLS(nest_trainer_resume(f->model, f->data, NULL, NULL, &trainer));
     NULLS(nest_trainer_resume(f->model, f->data, NULL, "x", NULL));
+    NULLS(nest_trainer_plan(NULL, f->data, NULL, NULL, &plan));
+    NULLS(nest_trainer_plan(f->model, NULL, NULL, NULL, &plan));
+    NULLS(nest_trainer_plan(f->model, f->data, NULL, NULL, NULL));
+    NULLS(nest_trainer_plan_json(NULL, f->data, NULL, NULL, &string));
+    NULLS(nest_trainer_plan_json(f->model, NULL, NULL, NULL, &string));
+    NULLS(nest_trainer_plan_json(f->model, f->data, NULL, NULL, NULL));
     NULLS(nest_trainer_step(NULL, NULL, &step, &flag));
     NULLS(nest_trainer_step(f->trainer, NULL, NULL, &flag));
     NULLS(nest_trainer_step(f->trainer, NULL, &step, NULL));
