@@ -1739,8 +1739,8 @@ typedef struct nest_training_step {
 } nest_training_step;
 
 /** How well a model with an adapter predicts a dataset. */
-typedef struct nest_evaluation {
-  /** sizeof(nest_evaluation), set by the caller. */
+typedef struct nest_training_evaluation {
+  /** sizeof(nest_training_evaluation), set by the caller. */
   uint32_t struct_size;
   /** Always 0. */
   uint32_t reserved;
@@ -1752,7 +1752,7 @@ typedef struct nest_evaluation {
   double accuracy;
   /** The number of tokens to predict. */
   uint64_t tokens;
-} nest_evaluation;
+} nest_training_evaluation;
 
 /**
  * One step, and the validation that is due after it. `has_step` becomes 1 when there was one; 0 when the training is
@@ -1779,7 +1779,7 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_evaluate(
     nest_trainer *NEST_NONNULL trainer,
     const nest_dataset *NEST_NONNULL data,
     const nest_cancel *NEST_NULLABLE cancel,
-    nest_evaluation *NEST_NONNULL evaluation);
+    nest_training_evaluation *NEST_NONNULL evaluation);
 
 /* ---- What became of a training's examples, and how far it came. ---- */
 

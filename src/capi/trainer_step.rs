@@ -49,8 +49,8 @@ first_version!(nest_training_step, best: i32);
 /// How well a model with an adapter predicts a dataset.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
-pub struct nest_evaluation {
-    /// sizeof(nest_evaluation), set by the caller.
+pub struct nest_training_evaluation {
+    /// sizeof(nest_training_evaluation), set by the caller.
     pub struct_size: u32,
     /// Always 0.
     pub reserved: u32,
@@ -63,7 +63,7 @@ pub struct nest_evaluation {
     /// The number of tokens to predict.
     pub tokens: u64,
 }
-first_version!(nest_evaluation, tokens: u64);
+first_version!(nest_training_evaluation, tokens: u64);
 
 /// One step, and the validation that is due after it. `has_step` becomes 1 when there was one; 0 when the training is
 /// finished: `step` is then as it was. After an error the adapter is what it was before the step: call again, or save.
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn nest_trainer_evaluate(
     trainer: *mut nest_trainer,
     data: *const nest_dataset,
     cancel: *const nest_cancel,
-    evaluation: *mut nest_evaluation,
+    evaluation: *mut nest_training_evaluation,
 ) -> *mut nest_error {
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
@@ -117,7 +117,7 @@ pub unsafe extern "C" fn nest_trainer_evaluate(
         let (trainer, data) = (handle(trainer, "trainer")?, handle(data, "data")?);
         let cancel = trainer.0.token(&token(cancel));
         let found = trainer.0.lock("trainer")?.evaluate(&data.data, &cancel)?;
-        fill(evaluation, nest_evaluation::from(&found), "evaluation")
+        fill(evaluation, nest_training_evaluation::from(&found), "evaluation")
     })
 }
 
@@ -143,7 +143,7 @@ impl nest_training_step {
     }
 }
 
-impl From<&Evaluation> for nest_evaluation {
+impl From<&Evaluation> for nest_training_evaluation {
     fn from(evaluation: &Evaluation) -> Self {
         Self {
             struct_size: 0,

@@ -256,7 +256,7 @@ static void trainers(fixture *f) {
     nest_training_step step = {.struct_size = 16};
     nest_training_progress progress = {.struct_size = sizeof progress};
     nest_training_plan plan = {.struct_size = 0};
-    nest_evaluation evaluation = {.struct_size = 4};
+    nest_training_evaluation evaluation = {.struct_size = 4};
     int32_t has_step = 7;
     FILE *file;
     static const char *const bad[][2] = {

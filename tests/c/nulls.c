@@ -222,7 +222,7 @@ static void null_training(fixture *f) {
     nest_training_step step = {.struct_size = sizeof step};
     nest_training_progress progress = {.struct_size = sizeof progress};
     nest_encoding_report encoding = {.struct_size = sizeof encoding};
-    nest_evaluation evaluation = {.struct_size = sizeof evaluation};
+    nest_training_evaluation evaluation = {.struct_size = sizeof evaluation};
     const nest_source *sources[] = {f->source, NULL};
     uint64_t count = 0;
     int32_t flag = 0;

@@ -9,7 +9,7 @@ static void cancelled(fixture *f) {
     nest_cancel *cancel = NULL;
     nest_training_step step = {.struct_size = sizeof step};
     nest_training_progress progress = {.struct_size = sizeof progress};
-    nest_evaluation evaluation = {.struct_size = sizeof evaluation};
+    nest_training_evaluation evaluation = {.struct_size = sizeof evaluation};
     int32_t has_step = 1;
     OK(nest_cancel_new(&cancel));
     nest_cancel_trigger(cancel);
@@ -34,7 +34,7 @@ typedef struct {
 
 static void *measure(void *data) {
     measurer *m = data;
-    nest_evaluation evaluation = {.struct_size = sizeof evaluation};
+    nest_training_evaluation evaluation = {.struct_size = sizeof evaluation};
     do {
         nest_error *error = nest_trainer_evaluate(m->trainer, m->data, m->cancel, &evaluation);
         m->code = nest_error_code(error);
