@@ -134,7 +134,7 @@ impl<'w> Graph<'w> {
     }
 
     /// Whether it is a tensor of this graph, or one of the workspace that stays.
-    fn owns(&self, tensor: Tensor) -> bool {
+    pub(super) fn owns(&self, tensor: Tensor) -> bool {
         tensor.owner() == self.id || self.workspace.owns(tensor)
     }
 

@@ -228,6 +228,12 @@ impl Graph<'_> {
         )
     }
 
+    /// Whether a tensor's elements lie in blocks.
+    pub(crate) fn is_quantized(&self, x: Tensor) -> bool {
+        // SAFETY: the tensor is ours; its type is one of the engine's.
+        self.owns(x) && unsafe { sys::ggml_is_quantized(x.pointer.as_ref().type_) }
+    }
+
     /// A contiguous copy.
     pub(crate) fn cont(&self, x: Tensor) -> Tensor {
         // SAFETY: the context has room, the tensor is ours.
@@ -296,11 +302,12 @@ impl Graph<'_> {
         })
     }
 
-    /// `a` and `b` one after the other along a dim.
+    /// `a` and `b` one after the other along a dim; both f32 or both f16.
     pub(crate) fn concat(&self, a: Tensor, b: Tensor, dim: usize) -> Tensor {
         let fits = |t: &[&sys::ggml_tensor]| {
             let same = (0..4).all(|i| i == dim || t[0].ne[i] == t[1].ne[i]);
-            dim < 4 && same && is_f32(t[0]) && is_f32(t[1])
+            let plain = [sys::GGML_TYPE_F32, sys::GGML_TYPE_F16].contains(&t[0].type_);
+            dim < 4 && same && plain && t[0].type_ == t[1].type_
         };
         // SAFETY: the context has room, both are ours and their shapes fit.
         self.op("concat", &[a, b], fits, |c| unsafe {

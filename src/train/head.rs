@@ -7,17 +7,21 @@ use crate::cancel::CancelToken;
 use crate::error::{Result, bail};
 use crate::ggml::{F32, I32, Tensor, Workspace};
 
+use super::arch::Arch;
 use super::layer::{Network, OPERATIONS};
 use super::lowering::{self, product_back};
 use super::ops::Builder;
 use super::pass::Loss;
 use super::tape::Tape;
 
-/// Tokens whose logits are computed at a time.
-pub(super) const CHUNK: usize = 64;
+/// Bytes of the logits that are computed at a time: the weight is dequantized once for each chunk of tokens.
+const LOGITS: i64 = 32 << 20;
+/// Tokens of a chunk at least, whatever the size of the vocabulary, and at most.
+const CHUNK: (i64, i64) = (96, 512);
 
-/// The tensors that `CHUNK` tokens pass through.
+/// The tensors that a chunk of tokens passes through.
 pub(super) struct Head {
+    chunk: usize,
     hidden: Tensor,
     targets: Tensor,
     /// Where each target's probability lies among all.
@@ -28,8 +32,9 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn new(workspace: &mut Workspace, n_embd: u64) -> Result<Self> {
-        let c = CHUNK as u64;
+    pub(super) fn new(workspace: &mut Workspace, arch: &Arch) -> Result<Self> {
+        let chunk = (LOGITS / (4 * arch.n_vocab)).clamp(CHUNK.0, CHUNK.1);
+        let (n_embd, c) = (arch.n_embd as u64, chunk as u64);
         let made = workspace.tensors(&[
             (F32, &[n_embd * c]),
             (I32, &[c]),
@@ -41,10 +46,15 @@ impl Head {
         let [hidden, targets, places, probabilities, best, gradient] = *made.as_slice() else {
             bail!(Internal, "a workspace gave another number of tensors than asked for")
         };
-        Ok(Self { hidden, targets, places, probabilities, best, gradient })
+        Ok(Self { chunk: chunk as usize, hidden, targets, places, probabilities, best, gradient })
     }
 
-    /// The loss of up to `CHUNK` hidden states, `[n_embd, n]`, and with `back` their gradient.
+    /// Tokens whose logits are computed at a time.
+    pub(super) fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    /// The loss of up to a chunk of hidden states, `[n_embd, n]`, and with `back` their gradient.
     pub(super) fn loss(
         &self,
         w: &mut Workspace,
@@ -87,7 +97,7 @@ impl Head {
         let (d, vocabulary) = (network.arch.n_embd, network.arch.n_vocab);
         let output = network.output()?;
         let norm = network.norm("output_norm")?;
-        let g = w.graph(OPERATIONS + lowering::tiles(vocabulary))?;
+        let g = w.graph(OPERATIONS + lowering::operations(vocabulary))?;
         let part = |tensor, width| g.reshape(g.slice(tensor, 0, 0, width * n), [width, n, 1]);
         let places = g.slice(self.places, 0, 0, n);
 
@@ -96,7 +106,7 @@ impl Head {
         let positions = self.targets;
         let mut builder = Builder { g: &g, tape: &mut tape, positions, rows, drops: false };
         let h = builder.norm(&norm, x);
-        let mut logits = lowering::product(&g, output, tape.tensor(h));
+        let mut logits = lowering::product(&g, output, tape.tensor(h), rows);
         let mut slope = None;
         if let Some(cap) = network.arch.logit_cap {
             let squeezed = g.tanh(g.scale(logits, 1.0 / cap));

@@ -8,7 +8,7 @@ use crate::error::{Result, bail};
 use crate::ggml::{F32, Graph, I32, Kept, Tensor, Workspace};
 use crate::rng::Rng;
 
-use super::head::{CHUNK, Head};
+use super::head::Head;
 use super::layer::{Masks, Network, OPERATIONS};
 use super::lowering::{self, TILE};
 use super::ops::Builder;
@@ -69,7 +69,7 @@ pub(super) struct Pass {
     gradient: Tensor,
     head: Head,
     dropout: Option<Dropout>,
-    /// Room for the tiles of a layer's weights on the way back.
+    /// Room for the tiles of a layer's weights.
     tiles: usize,
 }
 
@@ -93,7 +93,7 @@ impl Pass {
         let [ids, positions, rows, mask, gradient] = *made.as_slice() else {
             bail!(Internal, "a workspace gave another number of tensors than asked for")
         };
-        let head = Head::new(workspace, d)?;
+        let head = Head::new(workspace, arch)?;
         let shape: &[u64] = &[d * t];
         let first = (0..arch.n_layer).find(|l| network.trains(*l)).unwrap_or(arch.n_layer);
         let stored = arch.n_layer.saturating_sub(n_stored).max(first);
@@ -108,7 +108,7 @@ impl Pass {
             workspace.write_i32(rows, &count)?;
         }
         let rows_of_layer = network.weights.rows("blk.0.");
-        let tiles = rows_of_layer.map(lowering::tiles).sum();
+        let tiles = rows_of_layer.map(lowering::operations).sum();
         Ok(Self {
             network,
             n_max,
@@ -178,7 +178,7 @@ impl Pass {
         self.embed(w, n as i64, cancel)?;
         for layer in 0..end {
             self.drop_inputs(w, layer, n)?;
-            let g = w.graph(OPERATIONS)?;
+            let g = w.graph(OPERATIONS + self.tiles)?;
             let mut tape = Tape::default();
             let (_, y) = self.layers(&g, &mut tape, layer..layer + 1, n as i64, false)?;
             let to = self.state(&g, layer + 1, n as i64);
@@ -222,7 +222,7 @@ impl Pass {
         }
         let back = gradient.is_some();
         let mut loss = Loss::default();
-        for chunk in predicted.chunks(CHUNK) {
+        for chunk in predicted.chunks(self.head.chunk()) {
             let targets: Vec<i32> =
                 chunk.iter().filter_map(|i| row.tokens.get(*i).copied()).collect();
             let from = |i: &usize| hidden.get((i - 1) * d..i * d).unwrap_or_default();

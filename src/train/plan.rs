@@ -14,8 +14,9 @@ use crate::format::Source;
 use crate::model::Model;
 use crate::options::TrainerOptions;
 
-/// With `memory_budget=auto`, keeping layers' results may make the whole this share of the free memory.
-const STORING_SHARE: u64 = 4;
+/// With `memory_budget=auto`, keeping layers' results may make the whole this share of the free memory: whoever embeds
+/// the library decides whether more speed is worth more.
+const STORING_SHARE: u64 = 128;
 
 /// What a training takes beside the model's weights, which stay in their mapped file. Bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

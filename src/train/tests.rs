@@ -62,7 +62,7 @@ fn setup(bytes: Vec<u8>, with_pairs: bool) -> Setup {
             .map(|(name, (lora, n_a, _))| (name.clone(), (*lora, n_a / RANK as usize)))
             .collect(),
     };
-    let pass = Pass::new(&mut workspace, network, 64, 0).unwrap();
+    let pass = Pass::new(&mut workspace, network, 160, 0).unwrap();
     Setup { workspace, pass, pairs }
 }
 
@@ -192,20 +192,23 @@ fn quantized_weights_give_the_gradients_of_what_they_stand_for() {
         F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS,
         IQ3_S,
     ];
-    for ggml_type in types {
+    // Long rows are multiplied with dequantized weights, too.
+    for (ggml_type, n) in types.into_iter().flat_map(|t| [(t, 24), (t, 160)]) {
         let bytes = quantized(ggml_type);
-        let tokens = ids(24, 250, 5);
+        let tokens = ids(n, 250, 5);
         let mut quantized = setup(bytes.clone(), true);
         let mut plain = setup(bytes.clone(), true);
         plain.dequantize(bytes);
         let (a, b) = (quantized.loss(&tokens, true).sum, plain.loss(&tokens, true).sum);
-        assert!((a - b).abs() / b < 0.01, "{ggml_type:?}: {a} {b}");
+        // As the engine quantizes the activations of short rows, or rounds to f16.
+        let bound = if n < 128 { 1e-2 } else { 1e-4 };
+        assert!((a - b).abs() / b < bound, "{ggml_type:?}: {a} {b}");
         let (a, b) = (quantized.gradients(), plain.gradients());
         let dot = |x: &[f32], y: &[f32]| -> f64 {
             x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
         };
         let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
-        eprintln!("{ggml_type:?}: {cosine}");
+        eprintln!("{ggml_type:?}, {n} tokens: {cosine}");
         assert!(cosine > 0.999, "{ggml_type:?}: {cosine}");
     }
 }

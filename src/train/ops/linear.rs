@@ -44,7 +44,7 @@ impl Builder<'_, '_> {
     /// `[in, tokens]` to `[out, tokens]`.
     pub(in crate::train) fn linear(&mut self, linear: &Linear, x: Var) -> Var {
         let (g, input) = (self.g, self.tape.tensor(x));
-        let mut y = product(g, linear.weight, input);
+        let mut y = product(g, linear.weight, input, self.rows);
         let mut inner = None;
         let mut linear = *linear;
         if let Some(lora) = &mut linear.lora {
