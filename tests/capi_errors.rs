@@ -2,6 +2,8 @@
 #![allow(unsafe_code, reason = "the C functions take raw pointers")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+#[path = "capi_errors/learning.rs"]
+mod learning;
 mod support;
 
 use std::ffi::{CStr, CString, c_char};

@@ -3,6 +3,8 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+#[path = "contract/learning.rs"]
+mod learning;
 mod support;
 
 use std::fs;
@@ -12,6 +14,7 @@ use std::process::{Command, Stdio};
 
 use nestling::Result;
 use nestling::chat::Messages;
+use nestling::dataset::Dataset;
 use nestling::model::Model;
 use nestling::options::{GenerationOptions, Input, ModelOptions, Options, SessionOptions};
 use nestling::session::Session;
@@ -21,9 +24,10 @@ use support::{Family, Tiny, c};
 
 fn files() -> Vec<PathBuf> {
     let folder = c::root().join("tests/contract");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    let paths = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let mut files: Vec<_> = paths.filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
     files.sort();
-    assert!(files.len() >= 4);
+    assert!(files.len() >= 6);
     files
 }
 
@@ -39,6 +43,7 @@ fn prepare(directory: &Path) {
     fs::write(directory.join("empty.gguf"), "").unwrap();
     fs::write(directory.join("text.gguf"), "this is a text and no model at all, as it seems")
         .unwrap();
+    learning::prepare(directory);
 }
 
 fn text(case: &Value, key: &str) -> String {
@@ -67,7 +72,7 @@ fn line(case: &Value) -> String {
         }
         "render" => vec![case["messages"].to_string()],
         "generate" => vec![text(case, "text")],
-        other => panic!("no call {other}"),
+        other => learning::fields(other, case),
     };
     if case.get("options").is_some() {
         fields.extend(options_of(case).into_iter().flat_map(|(key, value)| [key, value]));
@@ -84,6 +89,7 @@ fn escaped(text: &str) -> String {
 struct Rust<'a> {
     directory: &'a Path,
     session: Option<Session>,
+    data: Option<Dataset>,
 }
 
 impl Rust<'_> {
@@ -124,16 +130,17 @@ impl Rust<'_> {
                 Ok(given(&self.session().tokenizer().decode(&tokens, flag("special"))?))
             }
             "render" => {
-                let options = generation_options(case)?;
+                let options: GenerationOptions = options(case)?;
                 let messages = Messages::from_json(&case["messages"].to_string())?;
                 Ok(given(&self.session().render(&messages, &options)?))
             }
-            _ => self.generate(case),
+            "generate" => self.generate(case),
+            call => learning::call(self, call, case),
         }
     }
 
     fn generate(&mut self, case: &Value) -> Result<String> {
-        let options = generation_options(case)?;
+        let options: GenerationOptions = options(case)?;
         let session = self.session();
         session.reset();
         let mut stream = session.generate(text(case, "text"), &options)?;
@@ -150,8 +157,8 @@ impl Rust<'_> {
     }
 }
 
-fn generation_options(case: &Value) -> Result<GenerationOptions> {
-    let mut options = GenerationOptions::default();
+fn options<O: Options>(case: &Value) -> Result<O> {
+    let mut options = O::default();
     for (key, value) in options_of(case) {
         options.set(&key, Input::Str(&value))?;
     }
@@ -167,7 +174,7 @@ fn through_rust() {
     let directory = tempfile::tempdir().unwrap();
     prepare(directory.path());
     for file in files() {
-        let mut rust = Rust { directory: directory.path(), session: None };
+        let mut rust = Rust { directory: directory.path(), session: None, data: None };
         for case in cases(&file) {
             assert_eq!(rust.replay(&case), text(&case, "gives"), "{}: {case}", file.display());
         }
@@ -206,7 +213,7 @@ fn rewrite() {
     let directory = tempfile::tempdir().unwrap();
     prepare(directory.path());
     for file in files() {
-        let mut rust = Rust { directory: directory.path(), session: None };
+        let mut rust = Rust { directory: directory.path(), session: None, data: None };
         let mut rows = Vec::new();
         for mut case in cases(&file) {
             case["gives"] = rust.replay(&case).into();

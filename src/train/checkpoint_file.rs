@@ -179,5 +179,8 @@ pub(super) fn damaged(error: Error) -> Error {
     if of_the_system || error.code() == Code::CheckpointFormat {
         return error;
     }
-    err!(CheckpointFormat, "the checkpoint is damaged or is none: {error}")
+    err!(
+        CheckpointFormat,
+        "the checkpoint is damaged or is none, resume from another one ({error})"
+    )
 }

@@ -1,6 +1,7 @@
 /* Replays contract cases: each line of the standard input is a call with its arguments between tabs, each line of
  * the output what it gave. */
 #include "check.h"
+#include "replay_learning.h"
 
 #define FIELDS 32
 
@@ -85,15 +86,9 @@ static void inspect(const char *path, const char *part) {
 
 /* The remaining fields are keys and values. */
 static int set_options(char **field, int n) {
-    int i;
     nest_options_free(options);
-    OK(nest_options_new("generation", &options));
-    for (i = 0; i + 1 < n; i += 2) {
-        if (failed(nest_options_set_string(options, field[i], field[i + 1], -1))) {
-            return 0;
-        }
-    }
-    return 1;
+    options = options_of("generation", field, n);
+    return options != NULL;
 }
 
 static void render(const char *json) {
@@ -190,12 +185,13 @@ int main(void) {
             if (set_options(field + 2, n - 2)) {
                 generate(field[1]);
             }
-        } else {
+        } else if (!learning(model, field, n)) {
             fprintf(stderr, "not a call of the contract: %s with %d fields\n", call, n);
             return 1;
         }
     }
     nest_options_free(options);
+    nest_dataset_free(data);
     nest_session_free(session);
     nest_tokenizer_free(tokenizer);
     nest_model_free(model);
