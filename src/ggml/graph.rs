@@ -12,6 +12,10 @@ use super::workspace::{Context, Tensor, Workspace, next_owner};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result, bail, err};
 
+#[cfg(test)]
+#[path = "autodiff.rs"]
+mod autodiff;
+
 /// A graph that is being built.
 pub(crate) struct Graph<'w> {
     workspace: &'w mut Workspace,

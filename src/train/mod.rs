@@ -29,6 +29,8 @@ mod update;
 mod weights;
 
 #[cfg(test)]
+mod autodiff_tests;
+#[cfg(test)]
 mod tests;
 
 pub use checkpoint::{Checkpoint, CheckpointView, Progress};
