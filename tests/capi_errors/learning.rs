@@ -12,11 +12,14 @@ use super::{Expected, c, fine, refused, source};
 const GOOD: &str =
     "{\"text\": \"the cat sat on the mat\"}\n{\"text\": \"a dog ran in the park\"}\n";
 
-/// A dataset of a file with this text, or the error; options of the kind dataset as keys and values.
+/// Options as keys and values.
+type Set<'a> = &'a [(&'a str, &'a str)];
+
+/// A dataset of a file with this text, or the error.
 fn dataset(
     path: &Path,
     text: impl AsRef<[u8]>,
-    set: &[(&str, &str)],
+    set: Set<'_>,
 ) -> Result<*mut nest_dataset, *mut nest_error> {
     std::fs::write(path, text).unwrap();
     let (source, mut data) = (source(path), null_mut());
@@ -31,7 +34,7 @@ fn dataset(
     if error.is_null() { Ok(data) } else { Err(error) }
 }
 
-fn options(kind: &str, set: &[(&str, &str)]) -> *mut nest_options {
+fn options(kind: &str, set: Set<'_>) -> *mut nest_options {
     let mut options = null_mut();
     // SAFETY: texts that end with NUL, a place for a handle, and the handle it got.
     unsafe {
@@ -49,7 +52,7 @@ fn datasets() {
     use Code::{DatasetEmpty, DatasetFormat, DatasetLine};
     let directory = tempfile::tempdir().unwrap();
     let long = "x".repeat(30);
-    let cases: [(&str, &str, &[(&str, &str)], Expected); 8] = [
+    let cases: [(&str, &str, Set<'_>, Expected); 8] = [
         ("empty.jsonl", "", &[], (DatasetEmpty, "no examples", "empty.jsonl", "add examples")),
         ("blank.txt", "\n \n", &[], (DatasetEmpty, "0 rows", "blank.txt", "add examples")),
         (
@@ -142,7 +145,7 @@ impl Training {
         Self { directory, model, data }
     }
 
-    fn trainer(&self, set: &[(&str, &str)]) -> Result<*mut nest_trainer, *mut nest_error> {
+    fn trainer(&self, set: Set<'_>) -> Result<*mut nest_trainer, *mut nest_error> {
         let (options, mut trainer) = (options("trainer", set), null_mut());
         // SAFETY: live handles, NULL where it may be, a place for a handle.
         let error = unsafe {
@@ -174,7 +177,7 @@ impl Drop for Training {
 fn trainings() {
     use Code::{DatasetTooLong, DoesNotFit, InvalidOption, LoraLayers, LoraRank, LoraTarget};
     let training = Training::new(|_| {});
-    let cases: [(&[(&str, &str)], Expected); 7] = [
+    let cases: [(Set<'_>, Expected); 7] = [
         (&[("lora_rank", "33")], (LoraRank, "is 33", "attn_k", "at most 32")),
         (&[("lora_targets", "q_proj")], (LoraTarget, "\"q_proj\"", "lora_targets", "give all")),
         (&[("lora_targets", "attn_qkv")], (LoraTarget, "no attn_qkv", "model", "they have attn_q")),
@@ -192,7 +195,9 @@ fn trainings() {
     for (set, expected) in cases {
         refused(training.trainer(set).unwrap_err(), expected);
     }
-    let stretched = Training::new(|w| drop(w.set("llama.rope.scaling.type", "yarn")));
+    let stretched = Training::new(|w| {
+        w.set("llama.rope.scaling.type", "yarn");
+    });
     let expected = (Code::Unsupported, "YaRN", "rope.scaling.type", "use its version without");
     refused(stretched.trainer(&[]).unwrap_err(), expected);
 }
@@ -239,7 +244,9 @@ fn checkpoints() {
     refused(training.resume(other, &place("checkpoint")), expected);
     // SAFETY: the dataset, freed once.
     unsafe { nest_dataset_free(other) };
-    let model = Training::new(|w| drop(w.set("general.name", "another")));
+    let model = Training::new(|w| {
+        w.set("general.name", "another");
+    });
     let expected = (CheckpointForeign, "made with the model", "the checkpoint", "open the model");
     refused(model.resume(model.data, &place("checkpoint")), expected);
 }
