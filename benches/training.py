@@ -102,14 +102,11 @@ def linear(o):
 def qvac(o):
     """QVAC Fabric on the one file here that it takes, Gemma 3 as Q8_0; its process and ours follow each other."""
     program = bench_program("finetune")
-    shell("benches/peers/setup.sh", "llama", "qvac")
+    shell("benches/peers/setup.sh", "torch", "qvac")
     model = PEERS / "gemma-3-270m-Q8_0.gguf"
     if not model.exists():
         source, part = CACHE / MODELS["Gemma-3-270M Q4_K_M"], model.with_suffix(".part")
-        shell(
-            PEERS / "llama.cpp/bin/llama-quantize", "--allow-requantize", source, part, "Q8_0",
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        shell(PEERS / "torch/bin/python", "benches/peers/requantize.py", source, part)
         part.rename(model)
     own = [program, "train", model, QVAC_LENGTH, 1, o.rounds, o.threads]
     ours = [run(*own)]
@@ -126,7 +123,8 @@ def qvac(o):
 
 def qvac_run(model):
     """Tokens a second of each of its steps but the first, and its peak of memory in KiB."""
-    bare = PEERS / "qvac/node_modules/.bin/bare"
+    # Not the script that starts it: its memory is what counts, and it is to be ended.
+    (bare,) = PEERS.glob("qvac/node_modules/bare-runtime-*/bin/bare")
     with tempfile.TemporaryDirectory(dir=OUT) as folder:
         text = pathlib.Path(folder) / "text.txt"
         text.write_text((ROOT / "benches/text.txt").read_text() * 4)
@@ -141,8 +139,8 @@ def qvac_run(model):
                 steps.append(json.loads(line))
                 status = pathlib.Path(f"/proc/{begun.pid}/status").read_text()
                 peak = max([peak, *(int(s.split()[1]) for s in status.splitlines() if s.startswith("VmHWM"))])
-                # Enough: a step takes it many seconds.
-                if len(steps) == 6:
+                # Enough: a step takes it half a minute.
+                if len(steps) == 4:
                     break
             if line.startswith("error"):
                 break
@@ -153,7 +151,7 @@ def qvac_run(model):
     times = [step["seconds"] for step in steps]
     if len(times) < 3:
         sys.exit("QVAC Fabric did not train:\n" + "".join(lines[-20:]))
-    return [QVAC_LENGTH / (b - a) for a, b in zip(times[1:], times[2:])], peak
+    return [QVAC_LENGTH / (b - a) for a, b in zip(times, times[1:])], peak
 
 
 SECTIONS = {"finetune": finetune, "linear": linear, "qvac": qvac}
