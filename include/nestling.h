@@ -679,7 +679,8 @@ NEST_API void nest_model_free(nest_model *NEST_NULLABLE model);
 /* ---- Options, set by name. A new option changes neither this header nor any binding: nest_options_reference lists them. ---- */
 
 /**
- * The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset" or "trainer".
+ * The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer" or
+ * "evaluation".
  *
  * Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
  */
@@ -752,7 +753,7 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_set_bytes(
     uint64_t length);
 
 /**
- * Adds an adapter with its scale (usually 1) to options of the kind "session". The options keep it alive.
+ * Adds an adapter with its scale (usually 1) to options of the kind "session" or "evaluation". The options keep it alive.
  *
  * Exclusive: `options`. Errors: NULL_POINTER, BUSY, INVALID_ARGUMENT for another kind or a scale that is not finite.
  */
@@ -806,8 +807,8 @@ NEST_API void nest_job_cancel(const nest_job *NEST_NONNULL job);
 /**
  * The model that nest_model_open_job loaded; waits for the end when it has not been reached.
  *
- * Gives `model`. Exclusive: `job`. Errors: NULL_POINTER, BUSY, WRONG_STATE when it was taken before, and those of
- * nest_model_open.
+ * Gives `model`. Exclusive: `job`. Errors: NULL_POINTER, BUSY, WRONG_STATE when it was taken before or for a job of
+ * another kind, and those of nest_model_open.
  */
 NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_job_take_model(
     nest_job *NEST_NONNULL job,
@@ -1863,6 +1864,112 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_get_progress(
 NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_progress_json(
     nest_trainer *NEST_NONNULL trainer,
     nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/* ---- Evaluations: how well a model predicts a dataset, alone or with adapters. ---- */
+
+/** What an evaluation found. */
+typedef struct nest_evaluation nest_evaluation;
+
+/** An evaluation in numbers. */
+typedef struct nest_evaluation_report {
+  /** sizeof(nest_evaluation_report), set by the caller. */
+  uint32_t struct_size;
+  /** Whether labelled examples were classified: 0 or 1. */
+  int32_t classified;
+  /** Mean of -ln p over the tokens to predict, in nats. */
+  double loss;
+  /** e to the power of the loss. */
+  double perplexity;
+  /** Share of the tokens to predict that were the most likely ones, 0 to 1. */
+  double token_accuracy;
+  /** The number of tokens to predict. */
+  uint64_t tokens;
+  /** Examples measured. */
+  uint64_t examples;
+  /** Of these: examples whose end was cut off. */
+  uint64_t truncated;
+  /** Examples left out; nest_evaluation_report_json says why. */
+  uint64_t dropped;
+  /** Share of the labels that were found, 0 to 1; NaN if nothing was classified, as for the next three. */
+  double label_accuracy;
+  /** Mean of the classes' precisions. */
+  double macro_precision;
+  /** Mean of the classes' recalls. */
+  double macro_recall;
+  /** Mean of the classes' F1. */
+  double macro_f1;
+  /** Seconds that it took. */
+  double seconds;
+} nest_evaluation_report;
+
+/**
+ * Measures how well a model predicts a dataset, with the adapters of the options. `options` of the kind "evaluation".
+ * Labelled examples are classified: of the option `labels`, or of the dataset's own labels, the most likely is chosen.
+ *
+ * Gives `evaluation`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT, INVALID_OPTION, BUSY for options that are being
+ * changed, DATASET_LABEL names an example whose label cannot be chosen, those of making examples tokens (DATASET_...),
+ * ADAPTER_MISMATCH, DOES_NOT_FIT, ENGINE where the model gives numbers that are not finite, CANCELLED.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_evaluation_new(
+    const nest_model *NEST_NONNULL model,
+    const nest_dataset *NEST_NONNULL data,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_evaluation *NEST_NULLABLE *NEST_NONNULL evaluation);
+
+/**
+ * As nest_evaluation_new, on a worker thread: step the job, then take the evaluation with nest_job_take_evaluation.
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT, BUSY; all others are the job's.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_evaluation_new_job(
+    const nest_model *NEST_NONNULL model,
+    const nest_dataset *NEST_NONNULL data,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
+
+/**
+ * What nest_evaluation_new_job measured; waits for the end when it has not been reached.
+ *
+ * Gives `evaluation`. Exclusive: `job`. Errors: NULL_POINTER, BUSY, WRONG_STATE when it was taken before or for a job of
+ * another kind, and those of nest_evaluation_new.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_job_take_evaluation(
+    nest_job *NEST_NONNULL job,
+    nest_evaluation *NEST_NULLABLE *NEST_NONNULL evaluation);
+
+/**
+ * The evaluation in numbers.
+ *
+ * Fills `report`. Any thread. Errors: NULL_POINTER, STRUCT_SIZE.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_evaluation_get_report(
+    const nest_evaluation *NEST_NONNULL evaluation,
+    nest_evaluation_report *NEST_NONNULL report);
+
+/**
+ * The whole evaluation as a JSON object: the numbers, what became of the examples, and for labelled examples the
+ * precision, recall and F1 of each class and the confusion matrix, whose rows are the right labels.
+ *
+ * Gives `json`. Any thread. Errors: NULL_POINTER.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_evaluation_report_json(
+    const nest_evaluation *NEST_NONNULL evaluation,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/**
+ * Two evaluations of the same examples side by side, as a JSON object of `base`, `adapter` and `difference`.
+ *
+ * Gives `json`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT if they are not of the same examples and labels.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_evaluation_comparison_json(
+    const nest_evaluation *NEST_NONNULL base,
+    const nest_evaluation *NEST_NONNULL adapter,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/** Frees an evaluation. NULL is fine. */
+NEST_API void nest_evaluation_free(nest_evaluation *NEST_NULLABLE evaluation);
 
 /* ---- What there is to compute on. ---- */
 

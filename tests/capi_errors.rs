@@ -86,7 +86,7 @@ fn files() {
 #[test]
 fn options() {
     use Code::{InvalidArgument as Argument, InvalidOption as Value, UnknownOption as Key};
-    let cases: [(&str, &str, &str, Expected); 14] = [
+    let cases: [(&str, &str, &str, Expected); 15] = [
         ("model", "device", "quantum", (Code::DeviceNotFound, "quantum", "device", "auto, cpu")),
         ("model", "use_mmap", "maybe", (Value, "\"maybe\"", "use_mmap", "true or false")),
         ("model", "n_gpu_layers", "-3", (Value, "-3", "n_gpu_layers", "\"auto\" or an integer")),
@@ -100,7 +100,8 @@ fn options() {
         ("generation", "seeed", "1", (Key, "seeed", "generation", "seed,")),
         ("trainer", "lora_rank", "0", (Value, "\"0\"", "lora_rank", "an integer from 1")),
         ("trainer", "learning_rate", "10", (Value, "\"10\"", "learning_rate", "from 0 to 1")),
-        ("weather", "", "", (Argument, "\"weather\"", "kind", "generation, dataset, trainer")),
+        ("evaluation", "kv_type", "q3", (Value, "\"q3\"", "kv_type", "one of f16")),
+        ("weather", "", "", (Argument, "\"weather\"", "kind", "dataset, trainer, evaluation")),
     ];
     for (kind, key, value, expected) in cases {
         let (mut options, kind, key, value) = (null_mut(), c(kind), c(key), c(value));
@@ -219,6 +220,42 @@ fn prompts_and_tokens() {
     refused(opened.evaluate(&[1, -1]), (Code::InvalidToken, "-1", vocabulary, "0 to"));
     refused(opened.evaluate(&[i32::MAX]), (Code::InvalidToken, "2147483647", vocabulary, "0 to"));
     fine(opened.evaluate(&[1, 2, 3]));
+}
+
+#[test]
+fn evaluations() {
+    let opened = Opened::new();
+    let (mut examples, mut data, mut options) = (null_mut(), null_mut(), null_mut());
+    let (mut evaluation, mut json) = (null_mut(), null_mut());
+    let (good, bad) = (c("good"), c("fair"));
+    // SAFETY: live handles, texts that end with NUL, places for handles.
+    unsafe {
+        fine(nest_examples_new(&mut examples));
+        for text in [c("a"), c("b")] {
+            let (text, label) = (text.as_ptr(), c"bad".as_ptr());
+            fine(nest_examples_add_labelled(examples, text, -1, label, -1));
+        }
+        fine(nest_dataset_new(examples, null(), &mut data));
+        fine(nest_options_new(c"evaluation".as_ptr(), &mut options));
+        fine(nest_options_add_string(options, c"labels".as_ptr(), good.as_ptr(), -1));
+        let one = nest_evaluation_new(opened.model, data, options, null(), &mut evaluation);
+        refused(one, (Code::InvalidOption, "nothing to choose", "labels", "two or more"));
+        fine(nest_options_add_string(options, c"labels".as_ptr(), bad.as_ptr(), -1));
+        let unknown = nest_evaluation_new(opened.model, data, options, null(), &mut evaluation);
+        refused(unknown, (Code::DatasetLabel, "\"bad\"", "example 1", "add it to them"));
+        assert!(evaluation.is_null());
+        fine(nest_evaluation_new(opened.model, data, null(), null(), &mut evaluation));
+        let mut small = [8u32; 2];
+        let small = nest_evaluation_get_report(evaluation, small.as_mut_ptr().cast());
+        refused(small, (Code::StructSize, "is 8", "`report`", "sizeof"));
+        let none = nest_evaluation_comparison_json(evaluation, null(), &mut json);
+        refused(none, (Code::NullPointer, "NULL", "`adapter`", "nest_evaluation"));
+        nest_evaluation_free(evaluation);
+        nest_options_free(options);
+        nest_dataset_free(data);
+        nest_examples_free(examples);
+    }
+    assert!(json.is_null());
 }
 
 #[test]

@@ -14,7 +14,8 @@ fn tiny(directory: &Path) -> std::path::PathBuf {
 }
 
 /// Wrong calls of every kind, and handles in every order.
-const PROGRAMS: [&str; 5] = ["nulls", "misuse", "lifetimes", "training", "training_lifetimes"];
+const PROGRAMS: [&str; 6] =
+    ["nulls", "misuse", "lifetimes", "training", "training_lifetimes", "evaluation"];
 
 fn run_all(runner: impl Fn(&Path) -> Command) {
     let directory = tempfile::tempdir().unwrap();

@@ -8,7 +8,8 @@ use super::handle::{Exclusive, Handle, free, handle, optional};
 use super::model::nest_model;
 use super::out::{out, put};
 use crate::cancel::CancelToken;
-use crate::error::{Result, bail};
+use crate::error::{Error, Result, bail, err};
+use crate::eval::Evaluation;
 use crate::job::{Job, Progress};
 use crate::model::Model;
 
@@ -18,12 +19,21 @@ pub struct nest_job(Exclusive<Work>);
 /// What can run as a job, by its result.
 pub(super) enum Work {
     Model(Job<Model>),
+    Evaluation(Job<Evaluation>),
 }
 
 impl nest_job {
     /// `cancel` is the token that the work listens to.
     pub(super) fn new(work: Work, cancel: CancelToken) -> Self {
         Self(Exclusive::stopped_by(work, cancel))
+    }
+
+    /// What a job that measures has found.
+    pub(super) fn take_evaluation(&self) -> Result<Evaluation> {
+        match &mut *self.0.lock("job")? {
+            Work::Evaluation(work) => work.take(),
+            Work::Model(_) => Err(another("nest_job_take_model")),
+        }
     }
 }
 
@@ -74,8 +84,8 @@ pub unsafe extern "C" fn nest_job_cancel(job: *const nest_job) {
 
 /// The model that nest_model_open_job loaded; waits for the end when it has not been reached.
 ///
-/// Gives `model`. Exclusive: `job`. Errors: NULL_POINTER, BUSY, WRONG_STATE when it was taken before, and those of
-/// nest_model_open.
+/// Gives `model`. Exclusive: `job`. Errors: NULL_POINTER, BUSY, WRONG_STATE when it was taken before or for a job of
+/// another kind, and those of nest_model_open.
 ///
 /// # Safety
 /// The conventions of this module.
@@ -89,8 +99,10 @@ pub unsafe extern "C" fn nest_job_take_model(
     guard(|| unsafe {
         let out = out(model, "model")?;
         let job = handle(job, "job")?;
-        let Work::Model(work) = &mut *job.0.lock("job")?;
-        out.set(nest_model(work.take()?));
+        match &mut *job.0.lock("job")? {
+            Work::Model(work) => out.set(nest_model(work.take()?)),
+            Work::Evaluation(_) => return Err(another("nest_job_take_evaluation")),
+        }
         Ok(())
     })
 }
@@ -107,9 +119,16 @@ pub unsafe extern "C" fn nest_job_free(job: *mut nest_job) {
 
 impl Work {
     fn step(&self, timeout: Duration) -> Progress {
-        let Work::Model(job) = self;
-        job.step(timeout)
+        match self {
+            Self::Model(job) => job.step(timeout),
+            Self::Evaluation(job) => job.step(timeout),
+        }
     }
+}
+
+/// The error for taking what a job does not make.
+fn another(function: &str) -> Error {
+    err!(WrongState, "the job makes something else; take it with {function}")
 }
 
 fn timeout(ms: i32) -> Result<Duration> {

@@ -13,7 +13,8 @@ use super::string::nest_string;
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::options::{
-    DatasetOptions, GenerationOptions, Input, ModelOptions, SessionOptions, TrainerOptions,
+    DatasetOptions, EvaluationOptions, GenerationOptions, Input, ModelOptions, SessionOptions,
+    TrainerOptions,
 };
 
 /// Options of one kind.
@@ -29,7 +30,8 @@ impl nest_options {
     }
 }
 
-/// The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset" or "trainer".
+/// The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer" or
+/// "evaluation".
 ///
 /// Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
 ///
@@ -159,7 +161,7 @@ pub unsafe extern "C" fn nest_options_set_bytes(
     })
 }
 
-/// Adds an adapter with its scale (usually 1) to options of the kind "session". The options keep it alive.
+/// Adds an adapter with its scale (usually 1) to options of the kind "session" or "evaluation". The options keep it alive.
 ///
 /// Exclusive: `options`. Errors: NULL_POINTER, BUSY, INVALID_ARGUMENT for another kind or a scale that is not finite.
 ///
@@ -305,5 +307,18 @@ pub(super) unsafe fn trainer(options: *const nest_options) -> Result<TrainerOpti
         Some(OptionSet::Trainer(found)) => Ok(*found),
         Some(other) => other.refuse("trainer"),
         None => Ok(TrainerOptions::default()),
+    }
+}
+
+/// # Safety
+/// As [`handle`].
+pub(super) unsafe fn evaluation(
+    options: *const nest_options,
+) -> Result<(EvaluationOptions, Vec<(Adapter, f32)>)> {
+    // SAFETY: passed on.
+    match unsafe { read(options) }? {
+        Some(OptionSet::Evaluation(found, adapters)) => Ok((*found, adapters)),
+        Some(other) => other.refuse("evaluation"),
+        None => Ok((EvaluationOptions::default(), Vec::new())),
     }
 }

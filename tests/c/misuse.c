@@ -322,6 +322,56 @@ static void trainers(fixture *f) {
     CHECK(has_step == 1 && step.step == 1 && step.total_steps == 8 && step.loss > 0);
 }
 
+static void evaluations(fixture *f) {
+    nest_evaluation *evaluation = (nest_evaluation *)f;
+    nest_evaluation *other = NULL;
+    nest_model *model = NULL;
+    nest_job *job = NULL;
+    nest_dataset *half = NULL;
+    nest_dataset *rest = NULL;
+    nest_options *options = NULL;
+    nest_string *json = NULL;
+    nest_evaluation_report report = {.struct_size = sizeof report - 8};
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_evaluation_new(f->model, f->data, f->training, NULL, &evaluation));
+    CHECK(evaluation == NULL);
+    OK(nest_options_new("evaluation", &options));
+    EXPECT(NEST_ERROR_UNKNOWN_OPTION, nest_options_set_int(options, "n_contexts", 8));
+    EXPECT(NEST_ERROR_INVALID_OPTION, nest_options_set_int(options, "n_ctx", 1));
+    /* Labels where nothing is labelled, and only one. */
+    OK(nest_options_add_string(options, "labels", "a", -1));
+    EXPECT(NEST_ERROR_INVALID_OPTION, nest_evaluation_new(f->model, f->data, options, NULL, &evaluation));
+    OK(nest_options_add_string(options, "labels", "b", -1));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_evaluation_new(f->model, f->data, options, NULL, &evaluation));
+    nest_options_free(options);
+    OK(nest_options_new("evaluation", &options));
+    OK(nest_options_set_int(options, "n_ctx", 8));
+    OK(nest_options_set_string(options, "too_long", "error", -1));
+    EXPECT(NEST_ERROR_DATASET_TOO_LONG, nest_evaluation_new(f->model, f->data, options, NULL, &evaluation));
+    nest_options_free(options);
+
+    OK(nest_evaluation_new(f->model, f->data, NULL, NULL, &evaluation));
+    EXPECT(NEST_ERROR_STRUCT_SIZE, nest_evaluation_get_report(evaluation, &report));
+    OK(nest_dataset_split(f->data, 0.5, 1, &half, &rest));
+    OK(nest_evaluation_new(f->model, half, NULL, NULL, &other));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_evaluation_comparison_json(evaluation, other, &json));
+    nest_dataset_free(half);
+    nest_dataset_free(rest);
+    nest_evaluation_free(other);
+    nest_evaluation_free(evaluation);
+
+    /* What a job makes is taken once, and as what it is. */
+    OK(nest_evaluation_new_job(f->model, f->data, NULL, NULL, &job));
+    EXPECT(NEST_ERROR_WRONG_STATE, nest_job_take_model(job, &model));
+    OK(nest_job_take_evaluation(job, &evaluation));
+    EXPECT(NEST_ERROR_WRONG_STATE, nest_job_take_evaluation(job, &other));
+    nest_evaluation_free(evaluation);
+    nest_job_free(job);
+    OK(nest_model_open_job(f->source, NULL, NULL, &job));
+    EXPECT(NEST_ERROR_WRONG_STATE, nest_job_take_evaluation(job, &other));
+    nest_job_free(job);
+    CHECK(other == NULL && model == NULL && json == NULL);
+}
+
 static void all(fixture *f) {
     handles_after_errors(f);
     bad_text(f);
@@ -331,6 +381,7 @@ static void all(fixture *f) {
     states(f);
     datasets(f);
     trainers(f);
+    evaluations(f);
 }
 
 int main(int argc, char **argv) {

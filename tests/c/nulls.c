@@ -324,9 +324,40 @@ static void null_training(fixture *f) {
     CHECK(examples == NULL && options == NULL && trainer == NULL && string == NULL);
 }
 
+static void null_evaluation(fixture *f) {
+    nest_evaluation *evaluation = NULL;
+    nest_evaluation *made = NULL;
+    nest_job *job = NULL;
+    nest_string *json = NULL;
+    nest_evaluation_report report = {.struct_size = sizeof report};
+    OK(nest_evaluation_new(f->model, f->data, NULL, NULL, &made));
+    NULLS(nest_evaluation_new(NULL, f->data, NULL, NULL, &evaluation));
+    NULLS(nest_evaluation_new(f->model, NULL, NULL, NULL, &evaluation));
+    NULLS(nest_evaluation_new(f->model, f->data, NULL, NULL, NULL));
+    NULLS(nest_evaluation_new_job(NULL, f->data, NULL, NULL, &job));
+    NULLS(nest_evaluation_new_job(f->model, NULL, NULL, NULL, &job));
+    NULLS(nest_evaluation_new_job(f->model, f->data, NULL, NULL, NULL));
+    CHECK(job == NULL);
+    OK(nest_evaluation_new_job(f->model, f->data, NULL, NULL, &job));
+    NULLS(nest_job_take_evaluation(NULL, &evaluation));
+    NULLS(nest_job_take_evaluation(job, NULL));
+    nest_job_free(job);
+    NULLS(nest_evaluation_get_report(NULL, &report));
+    NULLS(nest_evaluation_get_report(made, NULL));
+    NULLS(nest_evaluation_report_json(NULL, &json));
+    NULLS(nest_evaluation_report_json(made, NULL));
+    NULLS(nest_evaluation_comparison_json(NULL, made, &json));
+    NULLS(nest_evaluation_comparison_json(made, NULL, &json));
+    NULLS(nest_evaluation_comparison_json(made, made, NULL));
+    CHECK(evaluation == NULL && json == NULL);
+    nest_evaluation_free(made);
+    nest_evaluation_free(NULL);
+}
+
 static void all(fixture *f) {
     null_pointers(f);
     null_training(f);
+    null_evaluation(f);
 }
 
 int main(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* Datasets and training for replay.c. */
+/* Datasets, training and evaluation for replay.c. */
 #ifndef REPLAY_LEARNING_H
 #define REPLAY_LEARNING_H
 
@@ -129,10 +129,28 @@ static void train(const nest_model *model, int steps, nest_options *options) {
     nest_trainer_free(trainer);
 }
 
+static void evaluate(const nest_model *model, nest_options *options) {
+    nest_evaluation *evaluation = NULL;
+    nest_evaluation_report found = {.struct_size = sizeof found};
+    if (failed(nest_evaluation_new(model, data, options, NULL, &evaluation))) {
+        return;
+    }
+    OK(nest_evaluation_get_report(evaluation, &found));
+    printf("loss %.2f tokens %d examples %d labels ", found.loss, (int)found.tokens, (int)found.examples);
+    if (found.classified) {
+        printf("%.2f %.2f\n", found.label_accuracy, found.macro_f1);
+    } else {
+        printf("none\n");
+    }
+    nest_evaluation_free(evaluation);
+}
+
 /* Whether it was one of these calls. */
 static int learning(const nest_model *model, char **field, int n) {
     const char *call = field[0];
-    int fixed = strcmp(call, "labels") == 0 || strcmp(call, "plan") == 0 ? 1 : strcmp(call, "fold") == 0 ? 4 : 2;
+    int measures = strcmp(call, "evaluate") == 0;
+    int bare = measures || strcmp(call, "labels") == 0 || strcmp(call, "plan") == 0;
+    int fixed = bare ? 1 : strcmp(call, "fold") == 0 ? 4 : 2;
     int trains = strcmp(call, "plan") == 0 || strcmp(call, "train") == 0;
     nest_options *options = NULL;
     nest_dataset *first = NULL;
@@ -148,10 +166,14 @@ static int learning(const nest_model *model, char **field, int n) {
                                       (uint64_t)atoi(field[3]), &first, &second))) {
             print_parts(first, second);
         }
-    } else if (strcmp(call, "dataset") != 0 && strcmp(call, "examples") != 0 && !trains) {
+    } else if (strcmp(call, "dataset") != 0 && strcmp(call, "examples") != 0 && !trains &&
+               !measures) {
         return 0;
-    } else if ((options = options_of(trains ? "trainer" : "dataset", field + fixed, n - fixed)) != NULL) {
-        if (strcmp(call, "dataset") == 0) {
+    } else if ((options = options_of(measures ? "evaluation" : trains ? "trainer" : "dataset", field + fixed,
+                                     n - fixed)) != NULL) {
+        if (measures) {
+            evaluate(model, options);
+        } else if (strcmp(call, "dataset") == 0) {
             open_dataset(field[1], options);
         } else if (strcmp(call, "examples") == 0) {
             add_rows(field[1], options);

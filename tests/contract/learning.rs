@@ -1,4 +1,4 @@
-//! The calls of datasets and training.
+//! The calls of datasets, training and evaluation.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,9 @@ use std::path::Path;
 use nestling::Result;
 use nestling::cancel::CancelToken;
 use nestling::dataset::{Dataset, Example};
-use nestling::options::{DatasetOptions, TrainerOptions};
+use nestling::eval::{Evaluation, evaluate};
+use nestling::job::Monitor;
+use nestling::options::{DatasetOptions, EvaluationOptions, TrainerOptions};
 use nestling::train::{TrainPlan, Trainer};
 use serde_json::Value;
 
@@ -33,7 +35,7 @@ pub fn fields(call: &str, case: &Value) -> Vec<String> {
     match call {
         "dataset" => vec![text(case, "path")],
         "examples" => vec![text(case, "rows")],
-        "labels" | "plan" => vec![],
+        "labels" | "plan" | "evaluate" => vec![],
         "split" => vec![shown("fraction"), shown("seed")],
         "fold" => vec![shown("k"), shown("index"), shown("seed")],
         "train" => vec![shown("steps")],
@@ -73,6 +75,11 @@ pub fn call(rust: &mut Rust<'_>, call: &str, case: &Value) -> Result<String> {
             Ok(format!("fits {fits} n_ctx {} parameters {}", plan.n_ctx, plan.n_parameters))
         }
         "train" => train(rust, number("steps"), &options(case)?),
+        "evaluate" => {
+            let options: EvaluationOptions = options(case)?;
+            let (data, model) = (rust.data().clone(), rust.session().model());
+            Ok(measured(&evaluate(model, &[], &data, &options, &Monitor::default())?))
+        }
         other => panic!("no call {other}"),
     }
 }
@@ -100,6 +107,18 @@ impl Rust<'_> {
     fn data(&self) -> &Dataset {
         self.data.as_ref().expect("a case before makes the dataset")
     }
+}
+
+fn measured(found: &Evaluation) -> String {
+    let labels = found.classification.as_ref();
+    let labels = labels.map(|c| format!("{:.2} {:.2}", c.accuracy, c.macro_f1));
+    format!(
+        "loss {:.2} tokens {} examples {} labels {}",
+        found.loss,
+        found.tokens,
+        found.examples,
+        labels.unwrap_or("none".into())
+    )
 }
 
 fn kept(rust: &mut Rust<'_>, data: Dataset) -> String {

@@ -28,6 +28,7 @@ const SECTIONS: &[&str] = &[
     "trainer_plan",
     "trainer_step",
     "trainer_report",
+    "evaluation",
     "device",
 ];
 
