@@ -204,6 +204,57 @@ fn a_model_that_cannot_be_trained_can_be_measured() {
     assert!(found.loss > 1.0 && found.classification.unwrap().examples == 5);
 }
 
+/// A tiny model whose state cannot go back: random weights, decays below 0.
+fn mamba() -> Model {
+    let (embd, inner, state, rank) = (64u64, 128u64, 16u64, 4u64);
+    let mut raw = Raw::of(&Tiny::new(Family::Llama));
+    raw.kv.retain(|entry| !entry.key.starts_with(b"llama."));
+    raw.tensors.retain(|tensor| !tensor.name.starts_with(b"blk."));
+    raw.set("general.architecture", "mamba").set("mamba.context_length", 256u32);
+    raw.set("mamba.embedding_length", embd as u32).set("mamba.block_count", 2u32);
+    raw.set("mamba.feed_forward_length", 0u32).set("mamba.attention.head_count", 0u32);
+    raw.set("mamba.attention.layer_norm_rms_epsilon", 1e-5f32);
+    raw.set("mamba.ssm.conv_kernel", 4u32).set("mamba.ssm.inner_size", inner as u32);
+    raw.set("mamba.ssm.state_size", state as u32).set("mamba.ssm.time_step_rank", rank as u32);
+    let mut seed = 1u32;
+    let mut add = |name: String, dims: &[u64], middle: f32| {
+        let n = dims.iter().product::<u64>();
+        let mut next = || {
+            seed = seed.wrapping_mul(1664525).wrapping_add(1013904223);
+            middle + (seed >> 8) as f32 / (1u32 << 23) as f32 * 0.2 - 0.2
+        };
+        let data = (0..n).flat_map(|_| next().to_le_bytes()).collect();
+        raw.add_tensor(&name, dims, 0, data);
+    };
+    for layer in 0..2 {
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        add(name("attn_norm.weight"), &[embd], 1.0);
+        add(name("ssm_in.weight"), &[embd, 2 * inner], 0.1);
+        add(name("ssm_conv1d.weight"), &[4, inner], 0.3);
+        add(name("ssm_conv1d.bias"), &[inner], 0.1);
+        add(name("ssm_x.weight"), &[inner, rank + 2 * state], 0.1);
+        add(name("ssm_dt.weight"), &[rank, inner], 0.1);
+        add(name("ssm_dt.bias"), &[inner], 0.1);
+        add(name("ssm_a"), &[state, inner], -1.0);
+        add(name("ssm_d"), &[inner], 1.0);
+        add(name("ssm_out.weight"), &[inner, embd], 0.1);
+    }
+    Model::open(Source::memory(raw.bytes()), &ModelOptions::default()).unwrap()
+}
+
+#[test]
+fn a_model_that_cannot_go_back_reads_the_prompt_for_each_label() {
+    let model = mamba();
+    let data = dataset(labelled());
+    let found = measure(&model, &data, &options());
+    // The tokens of the right labels alone, without a choice.
+    let one = |example: Example| measure(&model, &dataset([example]), &options());
+    let alone: Vec<_> = labelled().into_iter().map(one).collect();
+    let sum: f64 = alone.iter().map(|e| e.loss * e.tokens as f64).sum();
+    assert!(close(found.loss * found.tokens as f64, sum, 1e-4), "{found:?}");
+    assert!(found.classification.unwrap().examples == 5 && alone[0].classification.is_none());
+}
+
 #[test]
 fn what_does_not_fit_is_cut_or_left_out_and_counted() {
     let model = tiny(Family::Llama);

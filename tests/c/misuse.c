@@ -349,10 +349,12 @@ static void evaluations(fixture *f) {
     EXPECT(NEST_ERROR_DATASET_TOO_LONG, nest_evaluation_new(f->model, f->data, options, NULL, &evaluation));
     nest_options_free(options);
 
-    OK(nest_evaluation_new(f->model, f->data, NULL, NULL, &evaluation));
+    OK(nest_options_new("evaluation", &options));
+    OK(nest_options_set_int(options, "n_threads", 1));
+    OK(nest_evaluation_new(f->model, f->data, options, NULL, &evaluation));
     EXPECT(NEST_ERROR_STRUCT_SIZE, nest_evaluation_get_report(evaluation, &report));
     OK(nest_dataset_split(f->data, 0.5, 1, &half, &rest));
-    OK(nest_evaluation_new(f->model, half, NULL, NULL, &other));
+    OK(nest_evaluation_new(f->model, half, options, NULL, &other));
     EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_evaluation_comparison_json(evaluation, other, &json));
     nest_dataset_free(half);
     nest_dataset_free(rest);
@@ -360,7 +362,7 @@ static void evaluations(fixture *f) {
     nest_evaluation_free(evaluation);
 
     /* What a job makes is taken once, and as what it is. */
-    OK(nest_evaluation_new_job(f->model, f->data, NULL, NULL, &job));
+    OK(nest_evaluation_new_job(f->model, f->data, options, NULL, &job));
     EXPECT(NEST_ERROR_WRONG_STATE, nest_job_take_model(job, &model));
     OK(nest_job_take_evaluation(job, &evaluation));
     EXPECT(NEST_ERROR_WRONG_STATE, nest_job_take_evaluation(job, &other));
@@ -369,6 +371,7 @@ static void evaluations(fixture *f) {
     OK(nest_model_open_job(f->source, NULL, NULL, &job));
     EXPECT(NEST_ERROR_WRONG_STATE, nest_job_take_evaluation(job, &other));
     nest_job_free(job);
+    nest_options_free(options);
     CHECK(other == NULL && model == NULL && json == NULL);
 }
 

@@ -330,7 +330,10 @@ static void null_evaluation(fixture *f) {
     nest_job *job = NULL;
     nest_string *json = NULL;
     nest_evaluation_report report = {.struct_size = sizeof report};
-    OK(nest_evaluation_new(f->model, f->data, NULL, NULL, &made));
+    nest_options *one = NULL;
+    OK(nest_options_new("evaluation", &one));
+    OK(nest_options_set_int(one, "n_threads", 1));
+    OK(nest_evaluation_new(f->model, f->data, one, NULL, &made));
     NULLS(nest_evaluation_new(NULL, f->data, NULL, NULL, &evaluation));
     NULLS(nest_evaluation_new(f->model, NULL, NULL, NULL, &evaluation));
     NULLS(nest_evaluation_new(f->model, f->data, NULL, NULL, NULL));
@@ -338,7 +341,8 @@ static void null_evaluation(fixture *f) {
     NULLS(nest_evaluation_new_job(f->model, NULL, NULL, NULL, &job));
     NULLS(nest_evaluation_new_job(f->model, f->data, NULL, NULL, NULL));
     CHECK(job == NULL);
-    OK(nest_evaluation_new_job(f->model, f->data, NULL, NULL, &job));
+    OK(nest_evaluation_new_job(f->model, f->data, one, NULL, &job));
+    nest_options_free(one);
     NULLS(nest_job_take_evaluation(NULL, &evaluation));
     NULLS(nest_job_take_evaluation(job, NULL));
     nest_job_free(job);
