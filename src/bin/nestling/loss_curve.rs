@@ -103,13 +103,14 @@ fn svg(losses: &[f64], validation: &[(u64, f64)]) -> Result<String, Box<dyn std:
             .configure_mesh()
             .x_desc("step")
             .y_desc("nats per token")
-            .x_label_formatter(&|step| format!("{step:.0}"))
+            .x_label_formatter(&whole)
             .label_style((FONT, 14))
             .light_line_style(WHITE)
             .draw()?;
         let key = |style: ShapeStyle| move |(x, y)| PathElement::new([(x, y), (x + 24, y)], style);
         let is_smoothed = training.len() >= SMOOTHED;
-        let thin = TRAINING.mix(if is_smoothed { 0.35 } else { 1.0 }).stroke_width(1);
+        let thin =
+            if is_smoothed { TRAINING.mix(0.35).stroke_width(1) } else { TRAINING.stroke_width(2) };
         chart
             .draw_series(LineSeries::new(training.iter().copied(), thin))?
             .label("training")
@@ -142,6 +143,11 @@ fn svg(losses: &[f64], validation: &[(u64, f64)]) -> Result<String, Box<dyn std:
         root.present()?;
     }
     Ok(picture)
+}
+
+/// A step for the axis; between two steps nothing.
+fn whole(step: &f64) -> String {
+    if (step - step.round()).abs() < 1e-6 { format!("{step:.0}") } else { String::new() }
 }
 
 /// The axis: from a little below the least to a little above the largest.
@@ -201,6 +207,17 @@ mod tests {
         let picture = svg(&losses.repeat(3), &[]).unwrap();
         assert_eq!(lines(&picture).iter().filter(|&&n| n == 120).count(), 2, "raw and smoothed");
         assert!(!picture.contains("validation"));
+    }
+
+    #[test]
+    fn the_axis_counts_whole_steps_once() {
+        let picture = svg(&[3.0, 2.0, 1.5, 1.2, 1.1, 1.05], &[]).unwrap();
+        let document = roxmltree::Document::parse(&picture).unwrap();
+        let texts = document.descendants().filter(|node| node.has_tag_name("text"));
+        let texts = texts.filter_map(|node| node.text());
+        let mut steps: Vec<u32> = texts.filter_map(|text| text.trim().parse().ok()).collect();
+        steps.sort_unstable();
+        assert_eq!(steps, [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
