@@ -4,7 +4,7 @@ use llama_cpp_sys_2 as sys;
 
 use crate::error::{Result, bail};
 
-/// Rows of `width` floats in the layout of a type that needs no importance matrix.
+/// Rows of `width` floats in the layout of a type. To one that wants an importance matrix, all columns are alike.
 pub(crate) fn quantize(type_id: u32, values: &[f32], width: usize) -> Result<Vec<u8>> {
     super::init::init();
     let known = sys::ggml_type::try_from(type_id).ok().filter(|id| *id < sys::GGML_TYPE_COUNT);
@@ -14,15 +14,17 @@ pub(crate) fn quantize(type_id: u32, values: &[f32], width: usize) -> Result<Vec
         (sys::ggml_blck_size(id), sys::ggml_type_size(id), sys::ggml_quantize_requires_imatrix(id))
     };
     let blocks = usize::try_from(block).ok().filter(|b| *b > 0 && width % b == 0 && width > 0);
-    let (Some(block), false) = (blocks, matrix || values.len() % width.max(1) != 0) else {
+    let (Some(block), true) = (blocks, values.len() % width.max(1) == 0) else {
         bail!(InvalidArgument, "rows of {width} floats cannot be put into the type {type_id}")
     };
     let mut bytes = vec![0u8; values.len() / block * size];
     let rows = (values.len() / width) as i64;
-    // SAFETY: the input is whole rows, the output as long as they become.
+    let alike = vec![1f32; width];
+    let matrix = if matrix { alike.as_ptr() } else { std::ptr::null() };
+    // SAFETY: the input is whole rows, the output as long as they become, the matrix as wide as a row.
     unsafe {
         let (from, to) = (values.as_ptr(), bytes.as_mut_ptr().cast());
-        sys::ggml_quantize_chunk(id, from, to, 0, rows, width as i64, std::ptr::null());
+        sys::ggml_quantize_chunk(id, from, to, 0, rows, width as i64, matrix);
     }
     Ok(bytes)
 }

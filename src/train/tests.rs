@@ -173,10 +173,11 @@ fn gradients_are_the_slopes_of_the_loss() {
     }
 }
 
-/// A tiny Llama whose weights the engine has quantized.
-fn quantized(ggml_type: GgmlType) -> Vec<u8> {
+/// A tiny Llama whose weights the engine has quantized, each matrix to the type that its number gives.
+fn quantized(type_of: impl Fn(usize) -> GgmlType) -> Vec<u8> {
     let mut raw = Raw::of(&Tiny { n_embd: 256, n_ff: 256, ..Tiny::new(Family::Llama) });
-    for tensor in raw.tensors.iter_mut().filter(|t| t.dims.len() == 2) {
+    let matrices = raw.tensors.iter_mut().filter(|t| t.dims.len() == 2);
+    for (tensor, ggml_type) in matrices.enumerate().map(|(i, tensor)| (tensor, type_of(i))) {
         let float = |b: &[u8]| f32::from_le_bytes(b.try_into().unwrap());
         let floats: Vec<f32> = tensor.data.chunks_exact(4).map(float).collect();
         tensor.data = quantize(ggml_type.id(), &floats, tensor.dims[0] as usize).unwrap();
@@ -190,25 +191,34 @@ fn quantized_weights_give_the_gradients_of_what_they_stand_for() {
     use GgmlType::*;
     let types = [
         F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS,
-        IQ3_S,
+        IQ3_S, IQ3_XXS, IQ2_S, IQ2_XS, IQ2_XXS, IQ1_M, IQ1_S, TQ1_0, TQ2_0, MXFP4, NVFP4, Q1_0,
+        Q2_0,
     ];
+    let mut files: Vec<(String, Vec<u8>)> =
+        types.iter().map(|t| (t.name().to_owned(), quantized(|_| *t))).collect();
+    // As files are made: attention and feed-forward parts of several types.
+    let usual = [Q6_K, Q4_K, Q5_0, Q8_0, Q4_K, F16, Q5_K];
+    files.push(("the usual ones mixed".into(), quantized(|i| usual[i % usual.len()])));
+    for shift in [0, 16] {
+        let of = |i: usize| types[(i + shift) % types.len()];
+        files.push((format!("all mixed, from {shift}"), quantized(of)));
+    }
     // Long rows are multiplied with dequantized weights, too.
-    for (ggml_type, n) in types.into_iter().flat_map(|t| [(t, 24), (t, 160)]) {
-        let bytes = quantized(ggml_type);
+    for ((name, bytes), n) in files.iter().flat_map(|file| [(file, 24), (file, 160)]) {
         let tokens = ids(n, 250, 5);
         let mut quantized = setup(bytes.clone(), true);
         let mut plain = setup(bytes.clone(), true);
-        plain.dequantize(bytes);
+        plain.dequantize(bytes.clone());
         let (a, b) = (quantized.loss(&tokens, true).sum, plain.loss(&tokens, true).sum);
         // As the engine quantizes the activations of short rows, or rounds to f16.
         let bound = if n < 128 { 1e-2 } else { 1e-4 };
-        assert!((a - b).abs() / b < bound, "{ggml_type:?}: {a} {b}");
-        let (a, b) = (quantized.gradients(), plain.gradients());
+        let (x, y) = (quantized.gradients(), plain.gradients());
         let dot = |x: &[f32], y: &[f32]| -> f64 {
             x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
         };
-        let cosine = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
-        eprintln!("{ggml_type:?}, {n} tokens: {cosine}");
-        assert!(cosine > 0.999, "{ggml_type:?}: {cosine}");
+        let cosine = dot(&x, &y) / (dot(&x, &x) * dot(&y, &y)).sqrt();
+        eprintln!("{name}, {n} tokens: cosine {cosine:.6}, loss {:.1e} apart", (a - b).abs() / b);
+        assert!((a - b).abs() / b < bound, "{name}: {a} {b}");
+        assert!(cosine > 0.999, "{name}: {cosine}");
     }
 }
