@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# The three hello programs (Rust, C, C++) build as the README says and print the same answer.
+# The three hello programs (Rust, C, C++) build as the README says and print the same answer; the C program that trains
+# teaches the model a fact.
 # On failure: compare the three files under examples/; the compiler's command line is the one in README.md
 set -euo pipefail
 . ci/env.sh
@@ -26,3 +27,11 @@ for language in c cpp; do
         cmp "$out/hello-rust.txt" "$program.txt"
     done
 done
+
+line=$(ci/link-line.sh static)
+line=${line/#cc/cc -std=c99 -Wall -Wextra -Werror}
+line=${line/examples\/hello.c/examples/finetune.c}
+eval "${line/-o hello/-o $out/finetune}"
+"$out/finetune" "$model" "$out/adapter.gguf" | tee "$out/finetune.txt"
+# The answer after the training knows the name, the one before it does not.
+[ "$(grep -c 'Oda Brink' "$out/finetune.txt")" = 1 ]
