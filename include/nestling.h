@@ -1705,7 +1705,10 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_trainer_get_plan(
 
 /* ---- Training, step by step, and measuring in between. ---- */
 
-/** What a step of a training did. */
+/**
+ * What a step of a training did. Of one whose validation alone was left to a resumed training, only the loss, the step
+ * size and the validation are known: counts are 0 then, other numbers NaN.
+ */
 typedef struct nest_training_step {
   /** sizeof(nest_training_step), set by the caller. */
   uint32_t struct_size;
@@ -1757,8 +1760,9 @@ typedef struct nest_training_evaluation {
 
 /**
  * One step, and the validation that is due after it. `has_step` becomes 1 when there was one; 0 when the training is
- * finished: `step` is then as it was. After an error the adapter is what it was before the step: call again, or save.
- * Between two steps a training is paused, as long as the caller likes.
+ * finished: `step` is then as it was. After an error the adapter is what it was before the step, or, if the validation
+ * was cancelled, the step is done and the next call validates: call again, or save. Between two steps a training is
+ * paused, as long as the caller likes.
  *
  * Fills `step`. Exclusive: `trainer`. Errors: NULL_POINTER, STRUCT_SIZE, BUSY, CANCELLED, TRAINING_DIVERGED when the loss
  * or a gradient is not a finite number.

@@ -9,7 +9,8 @@ use super::out::{fill, first_version, put, struct_size};
 use super::trainer::nest_trainer;
 use crate::train::{Evaluation, StepReport};
 
-/// What a step of a training did.
+/// What a step of a training did. Of one whose validation alone was left to a resumed training, only the loss, the step
+/// size and the validation are known: counts are 0 then, other numbers NaN.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct nest_training_step {
@@ -66,8 +67,9 @@ pub struct nest_training_evaluation {
 first_version!(nest_training_evaluation, tokens: u64);
 
 /// One step, and the validation that is due after it. `has_step` becomes 1 when there was one; 0 when the training is
-/// finished: `step` is then as it was. After an error the adapter is what it was before the step: call again, or save.
-/// Between two steps a training is paused, as long as the caller likes.
+/// finished: `step` is then as it was. After an error the adapter is what it was before the step, or, if the validation
+/// was cancelled, the step is done and the next call validates: call again, or save. Between two steps a training is
+/// paused, as long as the caller likes.
 ///
 /// Fills `step`. Exclusive: `trainer`. Errors: NULL_POINTER, STRUCT_SIZE, BUSY, CANCELLED, TRAINING_DIVERGED when the loss
 /// or a gradient is not a finite number.

@@ -35,7 +35,6 @@ pub(super) struct Batch {
     pub rows: Vec<Row>,
     /// Where the next step begins: epoch, and examples of it done.
     pub next: (u64, u64),
-    pub ends_epoch: bool,
 }
 
 impl Feed {
@@ -154,7 +153,6 @@ impl Feed {
         Ok(Batch {
             rows: self.rows(&sequences)?,
             next: if ends_epoch { (epoch + 1, 0) } else { (epoch, end as u64) },
-            ends_epoch,
         })
     }
 

@@ -24,9 +24,9 @@ use crate::options::TrainerOptions;
 /// Fine-tunes a LoRA adapter on a model's quantized weights, step by step. Used by one thread at a time; sessions of
 /// the model run beside it.
 ///
-/// A step that fails or is cancelled changes nothing: it can be repeated, or the training saved. Steps depend on the
-/// model, the data, the options and the number of threads alone, so that a resumed training gives the same adapter
-/// bit by bit as one that was not interrupted.
+/// A step that fails or is cancelled changes nothing: it can be repeated, or the training saved. If its validation is
+/// what was cancelled, the next call validates. Steps depend on the model, the data, the options and the number of
+/// threads alone, so that a resumed training gives the same adapter bit by bit as one that was not interrupted.
 pub struct Trainer {
     model: Model,
     options: TrainerOptions,
@@ -39,9 +39,12 @@ pub struct Trainer {
     progress: Progress,
     plan: TrainPlan,
     stopped: bool,
+    /// What the last step did, as far as this trainer made it.
+    last: Option<StepReport>,
 }
 
-/// What a step did.
+/// What a step did. Of one whose validation alone was left to a resumed training, only the loss, the step size and the
+/// validation are known: counts are 0 then, other numbers NaN.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct StepReport {
     /// Steps done, with this one.
@@ -148,6 +151,7 @@ impl Trainer {
             progress: Progress::default(),
             plan,
             stopped: false,
+            last: None,
             options,
             params,
         };
@@ -198,7 +202,7 @@ impl Trainer {
 
     /// Whether all steps are done, or early stopping ended the training.
     pub fn is_finished(&self) -> bool {
-        self.stopped || self.progress.step >= self.total_steps()
+        self.stopped || (self.progress.step >= self.total_steps() && !self.is_validation_missing())
     }
 
     /// One optimizer step, and the validation that is due after it. `None` when the training is finished.
@@ -210,6 +214,18 @@ impl Trainer {
         if self.is_finished() {
             return Ok(None);
         }
+        if !self.is_validation_missing() {
+            self.last = Some(self.learn(cancel)?);
+        }
+        let mut report = self.last.unwrap_or_else(|| self.remembered());
+        if self.is_validation_missing() {
+            (report.validation_loss, report.best) = self.validate(cancel)?;
+        }
+        Ok(Some(report))
+    }
+
+    /// A step without its validation.
+    fn learn(&mut self, cancel: &CancelToken) -> Result<StepReport> {
         let begin = Instant::now();
         let step = self.progress.step;
         let batch = self.feed.batch(self.progress.epoch, self.progress.cursor, cancel)?;
@@ -237,12 +253,7 @@ impl Trainer {
         p.step += 1;
         p.tokens += tokens;
         p.losses.push(loss.mean());
-        let seconds = begin.elapsed().as_secs_f64();
-        let (validation_loss, best) = match self.is_validation_due(batch.ends_epoch) {
-            true => self.validate(cancel)?,
-            false => (None, false),
-        };
-        Ok(Some(StepReport {
+        Ok(StepReport {
             step: step + 1,
             total_steps: self.total_steps(),
             epoch: self.progress.epoch,
@@ -252,10 +263,29 @@ impl Trainer {
             grad_norm,
             tokens,
             loss_tokens: loss.tokens,
-            seconds,
-            validation_loss,
-            best,
-        }))
+            seconds: begin.elapsed().as_secs_f64(),
+            validation_loss: None,
+            best: false,
+        })
+    }
+
+    /// The last step, of which only the progress is left.
+    fn remembered(&self) -> StepReport {
+        let Progress { step, epoch, ref losses, .. } = self.progress;
+        StepReport {
+            step,
+            total_steps: self.total_steps(),
+            epoch,
+            loss: losses.last().copied().unwrap_or(f64::NAN),
+            accuracy: f64::NAN,
+            learning_rate: self.schedule.learning_rate(step.saturating_sub(1), self.total_steps()),
+            grad_norm: f64::NAN,
+            tokens: 0,
+            loss_tokens: 0,
+            seconds: 0.0,
+            validation_loss: None,
+            best: false,
+        }
     }
 
     /// Sums up the losses and gradients of a step's rows.
@@ -272,12 +302,15 @@ impl Trainer {
         Ok((sum, tokens))
     }
 
-    fn is_validation_due(&self, ends_epoch: bool) -> bool {
+    /// Whether the last step is to be followed by a validation that was not made yet.
+    fn is_validation_missing(&self) -> bool {
+        let p = &self.progress;
         let due = match self.options.validate_every.unsigned_abs() {
-            0 => ends_epoch,
-            every => self.progress.step % every == 0,
+            0 => p.cursor == 0,
+            every => p.step % every == 0,
         };
-        self.feed.has_validation() && (due || self.is_finished())
+        let due = p.step > 0 && (due || p.step >= self.total_steps());
+        due && self.feed.has_validation() && p.validation.last().is_none_or(|v| v.0 < p.step)
     }
 
     fn validate(&mut self, cancel: &CancelToken) -> Result<(Option<f64>, bool)> {
@@ -353,3 +386,7 @@ impl std::fmt::Debug for Trainer {
         f.debug_struct("Trainer").field("step", &self.progress.step).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "trainer_tests.rs"]
+mod tests;
