@@ -478,7 +478,8 @@ typedef struct nest_adapter_info {
  * Checks and loads an adapter (GGUF LoRA) for a model. Attach it with nest_options_add_adapter.
  *
  * Gives `adapter`. Any thread. Errors: NULL_POINTER, ADAPTER_... and GGUF_... for a bad file, ADAPTER_MISMATCH for one
- * of another model, UNSUPPORTED on Windows, and those of files.
+ * of another model, WRONG_STATE for a vocab_only model, UNSUPPORTED on Windows, and those of
+ * files.
  */
 NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_adapter_open(
     const nest_model *NEST_NONNULL model,
@@ -1551,8 +1552,9 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_dataset_fold(
 typedef struct nest_trainer nest_trainer;
 
 /**
- * A trainer for a new adapter. `validation` may be NULL: then the share `validation_fraction` of the data is held out, if
- * that option is set. `options` of the kind "trainer".
+ * A trainer for a new adapter. It maps the model's weights itself: a model opened with `vocab_only` can be trained, too,
+ * without the memory of an open one. `validation` may be NULL: then the share `validation_fraction` of the data is held
+ * out, if that option is set. `options` of the kind "trainer".
  *
  * Gives `trainer`. Any thread. Errors: NULL_POINTER, INVALID_OPTION, UNSUPPORTED for an architecture that cannot be
  * trained, LORA_TARGET, LORA_RANK, LORA_LAYERS, DOES_NOT_FIT says what would make it fit, those of making the examples

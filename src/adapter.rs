@@ -49,8 +49,9 @@ impl Adapter {
     ///
     /// # Errors
     /// `AdapterFormat` and `Gguf...` for a bad file, `AdapterMismatch` for one made for another
-    /// architecture or shape.
+    /// architecture or shape, `WrongState` for a `vocab_only` model.
     pub fn open(model: &Model, source: impl Into<Source>) -> Result<Self> {
+        model.check_weights()?;
         let file = AdapterFile::open(&source.into())?;
         let weight = |name: &str| model.files().tensor(name).map(|(_, tensor)| tensor);
         check_fit(&file, &model.info().architecture, weight)?;

@@ -11,9 +11,11 @@ use nestling::Code;
 use nestling::adapter::Adapter;
 use nestling::format::Source;
 use nestling::format::gguf::{GgmlType, Writer};
+use nestling::model::Model;
+use nestling::options::ModelOptions;
 use nestling::session::Session;
-use support::Family;
 use support::run::{ids, logits, max_difference, options, session, tiny};
+use support::{Family, Tiny};
 
 const RANK: u64 = 4;
 
@@ -37,7 +39,7 @@ fn lora(arch: &str, pairs: &[(&str, u64, u64)], alpha: f32) -> Vec<u8> {
 const PAIRS: &[(&str, u64, u64)] =
     &[("blk.0.attn_q.weight", 64, 64), ("blk.1.ffn_down.weight", 128, 64)];
 
-fn open(model: &nestling::model::Model, bytes: Vec<u8>) -> Result<Adapter, Code> {
+fn open(model: &Model, bytes: Vec<u8>) -> Result<Adapter, Code> {
     Adapter::open(model, Source::memory(bytes)).map_err(|e| e.code())
 }
 
@@ -145,6 +147,11 @@ fn an_adapter_of_another_model_is_refused() {
     }
     let missing = Adapter::open(&model, Path::new("no/such.gguf")).unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);
+
+    // A model without weights has nothing that an adapter could change.
+    let o = ModelOptions { vocab_only: true, ..Default::default() };
+    let without = Model::open(Source::memory(Tiny::new(Family::Llama).bytes()), &o).unwrap();
+    assert_eq!(open(&without, lora("llama", PAIRS, 1.0)).unwrap_err(), Code::WrongState);
 
     // Loaded for one model, attached to another of the very same file.
     let adapter = open(&model, lora("llama", PAIRS, 1.0)).unwrap();

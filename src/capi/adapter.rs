@@ -40,7 +40,8 @@ first_version!(nest_adapter_info, bytes: u64);
 /// Checks and loads an adapter (GGUF LoRA) for a model. Attach it with nest_options_add_adapter.
 ///
 /// Gives `adapter`. Any thread. Errors: NULL_POINTER, ADAPTER_... and GGUF_... for a bad file, ADAPTER_MISMATCH for one
-/// of another model, UNSUPPORTED on Windows, and those of files.
+/// of another model, WRONG_STATE for a vocab_only model, UNSUPPORTED on Windows, and those of
+/// files.
 ///
 /// # Safety
 /// The conventions of this module.

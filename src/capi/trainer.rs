@@ -28,8 +28,9 @@ impl Handle for nest_trainer {
     }
 }
 
-/// A trainer for a new adapter. `validation` may be NULL: then the share `validation_fraction` of the data is held out, if
-/// that option is set. `options` of the kind "trainer".
+/// A trainer for a new adapter. It maps the model's weights itself: a model opened with `vocab_only` can be trained, too,
+/// without the memory of an open one. `validation` may be NULL: then the share `validation_fraction` of the data is held
+/// out, if that option is set. `options` of the kind "trainer".
 ///
 /// Gives `trainer`. Any thread. Errors: NULL_POINTER, INVALID_OPTION, UNSUPPORTED for an architecture that cannot be
 /// trained, LORA_TARGET, LORA_RANK, LORA_LAYERS, DOES_NOT_FIT says what would make it fit, those of making the examples

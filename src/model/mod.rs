@@ -105,18 +105,24 @@ impl Model {
         &self.0.files
     }
 
-    /// A context of the pool, or a new one if `fits` agrees; it goes to the pool when the lease is dropped.
-    pub(crate) fn lease(
-        &self,
-        params: &ContextParams,
-        fits: impl FnOnce() -> Result<()>,
-    ) -> Result<Lease> {
+    /// The error `WrongState` for a model without weights.
+    pub(crate) fn check_weights(&self) -> Result<()> {
         if self.0.options.vocab_only {
             bail!(
                 WrongState,
                 "the model was opened with vocab_only=true: it has no weights; open it without"
             )
         }
+        Ok(())
+    }
+
+    /// A context of the pool, or a new one if `fits` agrees; it goes to the pool when the lease is dropped.
+    pub(crate) fn lease(
+        &self,
+        params: &ContextParams,
+        fits: impl FnOnce() -> Result<()>,
+    ) -> Result<Lease> {
+        self.check_weights()?;
         if !self.0.raw.is_generative() {
             bail!(
                 Unsupported,

@@ -342,7 +342,7 @@ impl Trainer {
     /// The adapter as it is now, ready to be attached to sessions of the model.
     ///
     /// # Errors
-    /// `OutOfMemory`.
+    /// `OutOfMemory`; `WrongState` for a `vocab_only` model, which can be trained but not run.
     pub fn adapter(&self) -> Result<Adapter> {
         Adapter::open(&self.model, Source::memory(self.params.to_bytes("trained")?))
     }

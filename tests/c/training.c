@@ -201,11 +201,43 @@ static void attached(fixture *f) {
     remove(path);
 }
 
+/* A model that was opened without its weights learns the same, and cannot speak. */
+static void without_weights(fixture *f) {
+    char path[4096];
+    nest_options *options = NULL;
+    nest_model *model = NULL;
+    nest_trainer *trainer = NULL;
+    nest_adapter *adapter = NULL;
+    nest_source *source = NULL;
+    nest_training_step with, without;
+    snprintf(path, sizeof path, "%s/adapter.gguf", f->directory);
+    OK(nest_options_new("model", &options));
+    OK(nest_options_set_bool(options, "vocab_only", 1));
+    OK(nest_model_open(f->source, options, NULL, &model));
+    OK(nest_trainer_new(model, f->data, NULL, f->training, &trainer));
+    without = last_step(trainer, 1);
+    EXPECT(NEST_ERROR_WRONG_STATE, nest_trainer_adapter(trainer, &adapter));
+    OK(nest_trainer_save_adapter(trainer, path, "without"));
+    nest_trainer_free(trainer);
+    nest_model_free(model);
+    OK(nest_trainer_new(f->model, f->data, NULL, f->training, &trainer));
+    with = last_step(trainer, 1);
+    CHECK(with.loss == without.loss && with.grad_norm == without.grad_norm);
+    OK(nest_source_new_path(path, &source));
+    OK(nest_adapter_open(f->model, source, &adapter));
+    nest_adapter_free(adapter);
+    nest_source_free(source);
+    nest_trainer_free(trainer);
+    nest_options_free(options);
+    remove(path);
+}
+
 static void all(fixture *f) {
     planned(f);
     resumed(f);
     validated(f);
     attached(f);
+    without_weights(f);
 }
 
 int main(int argc, char **argv) {
