@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the library against the engine itself and its peers; benches/README.md says how to read it.
 
-    benches/run.py [rate] [cost] [reuse] [open] [peers] [finetune] [linear] [qvac] [--rounds 7] [--threads 2] [--repeats 3]
+    benches/run.py [rate] [prompt] [cost] [reuse] [open] [peers] [finetune] [linear] [qvac] [--rounds 7] [--threads 2] [--repeats 3]
 
 Without a section: all of them. Every number is of this machine, now: leave it alone meanwhile. Prints Markdown, and
 keeps each section's text and every raw number in target/bench.
@@ -9,6 +9,7 @@ keeps each section's text and every raw number in target/bench.
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import platform
@@ -54,6 +55,29 @@ def rate(o):
             rows.append([name, label, *rates, text, f"{fastest:.3f}"])
     head = ["model", "", "Nestling, tokens/s", "bare loop, tokens/s", "ratio: median (quartiles)", "of the fastest"]
     return table(head, rows)
+
+
+def prompt(o):
+    """Only prompts, more of them, and the bare loop twice: how far it is from itself is the noise."""
+    rows = []
+    for name, file in MODELS.items():
+        turns = min(12 * o.rounds, 64)
+        arguments = ["prompt", CACHE / file, TEXT, o.threads, turns]
+        programs = [[OUT / program, *arguments] for program in ("nestling", "engine", "engine")]
+        ours, bare, again = (result["prompt_s"] for result in in_turns(*programs, units=turns + 1))
+        both = [(a + b) / 2 for a, b in zip(bare, again)]
+        rates = [f"{N_PROMPT / median(times):.1f}" for times in (ours, bare, again)]
+        rows.append([name, turns, *rates, interval(both, ours), interval(bare, again)])
+    head = ["model", "turns", "Nestling, tokens/s", "bare loop", "again", "ratio: median (95 %)", "again / bare loop"]
+    return table(head, rows)
+
+
+def interval(theirs, ours):
+    """The median of the ratios of rates, and what it lies between with 95 % by the order of the ratios."""
+    ratios = sorted(b / a for a, b in zip(ours, theirs))
+    middle, reach = len(ratios) / 2, 0.98 * len(ratios) ** 0.5
+    low, high = max(0, int(middle - reach)), min(len(ratios) - 1, math.ceil(middle + reach) - 1)
+    return f"{median(ratios):.3f} ({ratios[low]:.3f} to {ratios[high]:.3f})"
 
 
 def cost(o):
@@ -176,7 +200,7 @@ def peers(o):
     return table(head, rows)
 
 
-SECTIONS = {"rate": rate, "cost": cost, "reuse": reuse, "open": gate, "peers": peers, **training.SECTIONS}
+SECTIONS = {"rate": rate, "prompt": prompt, "cost": cost, "reuse": reuse, "open": gate, "peers": peers, **training.SECTIONS}
 
 
 def machine():

@@ -112,8 +112,8 @@ def interleaved(rounds, programs):
 
 
 def in_turns(*commands, units):
-    """Runs the programs as processes that wait for each other after each measurement, in an order that is reversed
-    every time; returns their results."""
+    """Runs the programs as processes that wait for each other after each measurement, each as often first as last;
+    returns their results."""
     pipe, surroundings = subprocess.PIPE, {**os.environ, "BENCH_TURNS": "1"}
     programs = [
         subprocess.Popen([str(c) for c in command], cwd=ROOT, env=surroundings, stdin=pipe, stdout=pipe, stderr=pipe)
@@ -123,7 +123,9 @@ def in_turns(*commands, units):
     for p in programs:
         ready(p)
     for i in range(units):
-        for p in programs[:: 1 if i % 2 == 0 else -1]:
+        first = i // 2 % len(programs)
+        order = programs[first:] + programs[:first]
+        for p in order[:: 1 if i % 2 == 0 else -1]:
             p.stdin.write(b"\n")
             p.stdin.flush()
             ready(p)

@@ -144,6 +144,29 @@ fn a_plan_says_what_training_takes_and_writes_nothing() {
     assert!(!output.exists());
 }
 
+/// A limit on the size of files stands for a full disk: the checkpoint's write fails half way.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_costs_neither_the_old_checkpoint_nor_the_old_adapter() {
+    let (folder, model, data) = files();
+    let output = folder.path().join("adapter.gguf");
+    stdout(&run(&finetune(&model, &data, &output, &["--epochs", "1", "--json"])));
+    let listing = || {
+        let read = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path());
+        let mut all: Vec<_> = read.map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+        all.sort();
+        all
+    };
+    let before = listing();
+    let mut limited = std::process::Command::new("bash");
+    limited.args(["-c", "ulimit -f 40; trap '' XFSZ; exec \"$0\" \"$@\""]);
+    limited.arg(env!("CARGO_BIN_EXE_nestling"));
+    limited.args(finetune(&model, &data, &output, &["--epochs", "2"])).env("NO_COLOR", "1");
+    let message = failure(&limited.output().unwrap());
+    assert!(message.contains("adapter.gguf.checkpoint"), "{message}");
+    assert!(listing() == before, "files have changed");
+}
+
 #[test]
 fn bad_input_ends_with_status_1_and_says_what_to_do() {
     let (folder, model, data) = files();

@@ -1,6 +1,7 @@
 // The engine driven by a bare loop, with its best settings: what the library is measured against.
 //
 //     engine rate MODEL TEXT THREADS REPEATS     prompt of 512 tokens; 128 tokens after a prompt of 16
+//     engine prompt MODEL TEXT THREADS REPEATS   only the prompt
 //     engine open MODEL                          load and free
 //     engine peak MODEL TEXT THREADS             load, 64 tokens, peak memory
 //
@@ -73,7 +74,7 @@ struct Engine {
     }
 };
 
-static void rate(Engine &engine, const char *text, int threads, int repeats) {
+static void rate(Engine &engine, const char *text, int threads, int repeats, bool decodes) {
     engine.start(threads);
     std::vector<llama_token> prompt = engine.tokens(text);
     double prompt_s[MAX_REPEATS], decode_s[2][MAX_REPEATS];
@@ -86,6 +87,7 @@ static void rate(Engine &engine, const char *text, int threads, int repeats) {
         double time = bench_now() - start;
         output = bench_hash(0, answer.data(), answer.size());
         if (i >= 0) prompt_s[i] = time;
+        if (!decodes) continue;
 
         // Twice: a neighbour in time for each of the library's two.
         for (auto &times : decode_s) {
@@ -104,8 +106,10 @@ static void rate(Engine &engine, const char *text, int threads, int repeats) {
         output = bench_hash(output, answer.data(), answer.size());
     }
     bench_print_list("prompt_s", prompt_s, repeats);
-    bench_print_list("greedy_s", decode_s[0], repeats);
-    bench_print_list("sampled_s", decode_s[1], repeats);
+    if (decodes) {
+        bench_print_list("greedy_s", decode_s[0], repeats);
+        bench_print_list("sampled_s", decode_s[1], repeats);
+    }
     printf("\"input\":\"%016llx\",", (unsigned long long)bench_hash(0, prompt.data(), prompt.size()));
     printf("\"output\":\"%016llx\",", (unsigned long long)output);
 }
@@ -121,7 +125,7 @@ static void peak(Engine &engine, const char *text, int threads) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 3) bench_fail("usage: engine rate|open|peak MODEL [TEXT THREADS [REPEATS]]");
+    if (argc < 3) bench_fail("usage: engine rate|prompt|open|peak MODEL [TEXT THREADS [REPEATS]]");
     llama_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
     llama_backend_init();
     const char *mode = argv[1];
@@ -129,10 +133,11 @@ int main(int argc, char **argv) {
     {
         Engine engine(argv[2]);
         printf("{\"open_s\":%.9f,", bench_now() - start);
-        if (!strcmp(mode, "rate") && argc == 6) {
+        const bool decodes = !strcmp(mode, "rate");
+        if ((decodes || !strcmp(mode, "prompt")) && argc == 6) {
             int repeats = atoi(argv[5]);
             if (repeats < 1 || repeats > MAX_REPEATS) bench_fail("1 to 64 repeats");
-            rate(engine, argv[3], atoi(argv[4]), repeats);
+            rate(engine, argv[3], atoi(argv[4]), repeats, decodes);
         } else if (!strcmp(mode, "peak") && argc == 5) {
             peak(engine, argv[3], atoi(argv[4]));
         } else if (strcmp(mode, "open") || argc != 3) {

@@ -79,27 +79,29 @@ static uint64_t answer(Library *library, const nest_options *options, int n, int
     return hash;
 }
 
-static void rate(Library *library, int repeats) {
+static void rate(Library *library, int repeats, int decodes) {
     double prompt_s[MAX_REPEATS], decode_s[MAX_REPEATS], sampled_s[MAX_REPEATS];
     Times times;
     uint64_t output = 0;
     for (int i = -1; i < repeats; i++) { /* the first pass warms up */
         bench_turn();
         output = answer(library, library->greedy, N_PROMPT, 0, 0, &times);
-        double prompt_time = times.first;
+        if (i >= 0) prompt_s[i] = times.first;
+        if (!decodes) continue;
         bench_turn();
         output = answer(library, library->greedy, N_SHORT, N_DECODE, output, &times);
         double decode_time = times.rest;
         bench_turn();
         answer(library, library->sampled, N_SHORT, N_DECODE, 0, &times);
         if (i < 0) continue;
-        prompt_s[i] = prompt_time;
         decode_s[i] = decode_time;
         sampled_s[i] = times.rest;
     }
     bench_print_list("prompt_s", prompt_s, repeats);
-    bench_print_list("greedy_s", decode_s, repeats);
-    bench_print_list("sampled_s", sampled_s, repeats);
+    if (decodes) {
+        bench_print_list("greedy_s", decode_s, repeats);
+        bench_print_list("sampled_s", sampled_s, repeats);
+    }
     printf("\"input\":\"%016llx\",",
            (unsigned long long)bench_hash(0, nest_tokens_data(library->prompt), N_PROMPT));
     printf("\"output\":\"%016llx\",", (unsigned long long)output);
@@ -137,7 +139,7 @@ static void cost(Library *library, int repeats) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 3) bench_fail("usage: nestling rate|open|peak|cost MODEL [TEXT THREADS [REPEATS]]");
+    if (argc < 3) bench_fail("usage: nestling rate|prompt|open|peak|cost MODEL [TEXT THREADS [REPEATS]]");
     const char *mode = argv[1];
     int repeats = argc == 6 ? atoi(argv[5]) : 1;
     if (repeats < 1 || repeats > MAX_REPEATS) bench_fail("1 to 64 repeats");
@@ -149,7 +151,8 @@ int main(int argc, char **argv) {
     printf("{\"open_s\":%.9f,", bench_now() - begin);
     nest_source_free(source);
     if (argc >= 5) start(&library, argv[3], atoi(argv[4]));
-    if (!strcmp(mode, "rate") && argc == 6) rate(&library, repeats);
+    if (!strcmp(mode, "rate") && argc == 6) rate(&library, repeats, 1);
+    else if (!strcmp(mode, "prompt") && argc == 6) rate(&library, repeats, 0);
     else if (!strcmp(mode, "cost") && argc == 6) cost(&library, repeats);
     else if (!strcmp(mode, "peak") && argc == 5) peak(&library);
     else if (strcmp(mode, "open") || argc != 3) bench_fail("unknown mode or wrong number of arguments");
