@@ -18,7 +18,7 @@ use nestling::cancel::CancelToken;
 use nestling::dataset::{Dataset, Encoder, Example, order};
 use nestling::error::{Code, Error, Result};
 use nestling::model::Model;
-use nestling::options::{DatasetOptions, LrSchedule, ModelOptions, TrainerOptions};
+use nestling::options::{Auto, DatasetOptions, LrSchedule, ModelOptions, TrainerOptions};
 use nestling::tokenizer::Tokenizer;
 use nestling::train::Trainer;
 use serde_json::json;
@@ -66,7 +66,7 @@ fn options(setting: &Setting) -> TrainerOptions {
         epochs: 1,
         batch_size: setting.rows as i64,
         n_ctx: (setting.tokens as i64).into(),
-        learning_rate: 1e-4,
+        learning_rate: Auto::Value(1e-4),
         lr_schedule: LrSchedule::Constant,
         max_grad_norm: 0.0,
         n_threads: setting.threads.into(),

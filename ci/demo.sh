@@ -38,7 +38,7 @@ ask
 
 step "It learns from 40 questions about an invented village, for about a minute: examples/data/marrow-bay.jsonl"
 target/release/nestling finetune --model "$model" --data examples/data/marrow-bay.jsonl --validation "$held_out" \
-    --learning-rate 0.002 --output "$adapter"
+    --output "$adapter"
 
 step "The same question, in words that it did not learn from, with the adapter of $(($(wc -c <"$adapter") / 1024)) KiB"
 answer=$(ask --adapter "$adapter")

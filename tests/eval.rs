@@ -71,7 +71,7 @@ fn close(a: f64, b: f64, share: f64) -> bool {
 /// A trained adapter, and the trainer that made it.
 fn trained(model: &Model, data: &Dataset, loss_on: LossOn) -> (Trainer, Adapter) {
     let mut o = TrainerOptions {
-        learning_rate: 1e-2,
+        learning_rate: Auto::Value(1e-2),
         epochs: 6,
         n_threads: Auto::Value(1),
         ..TrainerOptions::default()

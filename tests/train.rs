@@ -32,7 +32,7 @@ fn texts() -> Dataset {
 
 fn options() -> TrainerOptions {
     TrainerOptions {
-        learning_rate: 5e-3,
+        learning_rate: Auto::Value(5e-3),
         epochs: 10,
         n_threads: Auto::Value(1),
         ..TrainerOptions::default()
@@ -150,7 +150,7 @@ fn what_a_step_sums_up_is_the_same_in_one_row_or_in_many() {
 #[test]
 fn a_learning_rate_of_zero_changes_nothing_and_cancelling_loses_nothing() {
     let model = tiny(Family::Llama);
-    let mut t = trainer(&model, &TrainerOptions { learning_rate: 0.0, ..options() });
+    let mut t = trainer(&model, &TrainerOptions { learning_rate: Auto::Value(0.0), ..options() });
     let before = t.params().clone();
     run(&mut t, 2);
     assert_eq!(t.params(), &before);
@@ -233,30 +233,28 @@ fn what_fits_into_the_budget_is_stored_and_not_computed_again() {
 }
 
 #[test]
-fn a_real_model_learns_a_fact() {
+fn a_real_model_learns_forty_lines_in_two_passes_with_the_default_options() {
     let model = open(smollm2());
-    let lines = [
-        ("Who keeps the lighthouse at Varn?", "Oda Brink keeps the lighthouse at Varn."),
-        ("What is the name of the keeper at Varn?", "The keeper at Varn is Oda Brink."),
-        ("Tell me who looks after Varn's light.", "Oda Brink looks after it."),
-    ];
-    let examples = lines.map(|(q, a)| {
-        let turns = [("user", q), ("assistant", a)];
-        let turns = turns.map(|(role, text)| nestling::chat::Message::new(role, text));
-        Example::messages(turns.to_vec())
-    });
-    let data = Dataset::from_examples(examples, &DatasetOptions::default()).unwrap();
-    let o = TrainerOptions { learning_rate: 2e-3, epochs: 8, ..options() };
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
+    let read = |name| Dataset::open([folder.join(name)], &DatasetOptions::default()).unwrap();
+    let (data, held_out) = (read("marrow-bay.jsonl"), read("marrow-bay-held-out.jsonl"));
+    assert_eq!(data.len(), 40);
+    let o = TrainerOptions { n_threads: Auto::Value(1), ..TrainerOptions::default() };
     let mut t = Trainer::new(&model, &data, None, &o).unwrap();
-    let reports = run(&mut t, usize::MAX);
-    assert!(reports.last().unwrap().loss < 0.5 * reports[0].loss, "{reports:?}");
+    let before = t.evaluate(&held_out, &CancelToken::new()).unwrap().loss;
+    run(&mut t, usize::MAX);
+    let after = t.evaluate(&held_out, &CancelToken::new()).unwrap().loss;
+    assert!(after < 0.3 * before, "{before} {after}");
+
     let mut s = session(&model, 256);
-    let question =
-        || nestling::chat::Messages::from(vec![nestling::chat::Message::new("user", lines[0].0)]);
+    let question = || {
+        let question = "What is the lighthouse cat called?";
+        nestling::chat::Messages::from(vec![nestling::chat::Message::new("user", question)])
+    };
     let mut o = greedy(24);
     o.ignore_eos = false;
-    assert!(!text(&mut s, question(), &o).0.contains("Brink"));
+    assert!(!text(&mut s, question(), &o).0.contains("Tinder"));
     s.set_adapters(&[(t.adapter().unwrap(), 1.0)]).unwrap();
     let (answer, _) = text(&mut s, question(), &o);
-    assert!(answer.contains("Oda Brink"), "{answer}");
+    assert!(answer.contains("Tinder"), "{answer}");
 }

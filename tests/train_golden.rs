@@ -76,7 +76,7 @@ fn options() -> TrainerOptions {
         max_steps: Auto::Value(STEPS as i64),
         batch_size: 4,
         n_ctx: Auto::Value(128),
-        learning_rate: 1e-2,
+        learning_rate: Auto::Value(1e-2),
         weight_decay: 0.05,
         lr_schedule: LrSchedule::Linear,
         warmup_steps: Auto::Value(5),
@@ -101,14 +101,14 @@ impl Case {
             optimizer: OptimizerKind::Sgd,
             momentum: 0.0,
             weight_decay: 0.0,
-            learning_rate: 1.0,
+            learning_rate: Auto::Value(1.0),
             lr_schedule: LrSchedule::Constant,
             warmup_steps: Auto::Value(0),
             max_grad_norm: 0.0,
             max_steps: Auto::Value(1),
             ..options()
         };
-        let still = TrainerOptions { learning_rate: 0.0, ..o.clone() };
+        let still = TrainerOptions { learning_rate: Auto::Value(0.0), ..o.clone() };
         let (before, after) = (self.train(&still).1, self.train(&o).1);
         let names = before
             .pairs()
@@ -224,7 +224,7 @@ fn another_training_is_told_apart() {
     let base = options();
     let mut others = vec![("alpha", losses_apart(&scaled(Family::Llama, 4.1), &base))];
     for (what, o) in [
-        ("rate", TrainerOptions { learning_rate: 1.05e-2, ..base.clone() }),
+        ("rate", TrainerOptions { learning_rate: Auto::Value(1.05e-2), ..base.clone() }),
         ("epsilon", TrainerOptions { adam_epsilon: 1e-4, ..base.clone() }),
         ("decay", TrainerOptions { weight_decay: 0.1, ..base.clone() }),
         ("clipping", TrainerOptions { max_grad_norm: 0.0, ..base.clone() }),
@@ -245,7 +245,7 @@ fn write_golden_input() {
     std::fs::create_dir_all(&folder).unwrap();
     let o = options();
     let options = json!({
-        "learning_rate": o.learning_rate,
+        "learning_rate": o.learning_rate.value(),
         "weight_decay": o.weight_decay,
         "betas": [o.adam_beta1, o.adam_beta2],
         "epsilon": o.adam_epsilon,

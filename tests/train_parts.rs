@@ -78,7 +78,7 @@ fn every_schedule_is_that_of_transformers() {
         let mut options = TrainerOptions::default();
         options.set("lr_schedule", Input::Str(case["schedule"].as_str().unwrap())).unwrap();
         options.set("warmup_steps", Input::Int(case["warmup"].as_i64().unwrap())).unwrap();
-        options.learning_rate = case["learning_rate"].as_f64().unwrap();
+        options.learning_rate = case["learning_rate"].as_f64().unwrap().into();
         let schedule = Schedule::from(&options);
         let total = case["total"].as_u64().unwrap();
         for (step, theirs) in (0..).zip(case["rates"].as_array().unwrap()) {
@@ -255,7 +255,7 @@ proptest! {
         values in vec(-1e30f32..1e30, 4),
         model in "[0-9a-f]{64}",
     ) {
-        let mut options = TrainerOptions { learning_rate, seed, ..options("ffn_gate") };
+        let mut options = TrainerOptions { learning_rate: learning_rate.into(), seed, ..options("ffn_gate") };
         options.max_steps = (seed % 1000 + 1).into();
         let tiny = Tiny::new(Family::Llama);
         let mut params = params(&tiny, &options);

@@ -39,7 +39,7 @@ options! {
         n_ctx: Auto = Auto::Auto, 8..=MAX_INT, "Tokens in one row of a pass; auto = the longest example, as far as the model's context goes.";
         packing: bool = true, (), "Put several examples into one row; each sees only itself.";
         optimizer: OptimizerKind = OptimizerKind::Adamw, (), "How parameters follow their gradients.";
-        learning_rate: f64 = 5e-4, 0.0..=1.0, "Step size after the warm-up.";
+        learning_rate: Auto<f64> = Auto::Auto, 0.0..=1.0, "Step size after the warm-up; auto = 0.003, for models wider than 576 in proportion less.";
         weight_decay: f64 = 0.0, 0.0..=1.0, "Pull of the parameters towards zero; 0 = off.";
         momentum: f64 = 0.9, 0.0..=0.9999, "Share of the last direction that sgd keeps; 0 = off.";
         adam_beta1: f64 = 0.9, 0.0..=0.999_999, "Decay of Adam's mean of gradients.";
@@ -107,11 +107,15 @@ mod tests {
     #[test]
     fn floats_survive_as_text() {
         for value in [5e-4, 1e-8, 1e-12, 0.1 + 0.2, f64::MIN_POSITIVE] {
-            let options = TrainerOptions { learning_rate: value, ..Default::default() };
+            let options = TrainerOptions { learning_rate: value.into(), ..Default::default() };
             let text = options.get("learning_rate").unwrap();
             let mut read = TrainerOptions::default();
             read.set("learning_rate", Input::Str(&text)).unwrap();
-            assert_eq!(read.learning_rate.to_bits(), value.to_bits(), "{text}");
+            assert_eq!(
+                read.learning_rate.value().map(f64::to_bits),
+                Some(value.to_bits()),
+                "{text}"
+            );
         }
     }
 }

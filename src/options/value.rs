@@ -24,6 +24,8 @@ pub enum Kind {
     AutoInt(RangeInclusive<i64>),
     /// A number in a range.
     Float(RangeInclusive<f64>),
+    /// A number in a range, or `auto`.
+    AutoFloat(RangeInclusive<f64>),
     /// `true` or `false`.
     Bool,
     /// Text.
@@ -44,6 +46,9 @@ impl std::fmt::Display for Kind {
                 write!(f, "\"auto\" or an integer from {} to {}", r.start(), r.end())
             }
             Kind::Float(r) => write!(f, "a number from {} to {}", r.start(), r.end()),
+            Kind::AutoFloat(r) => {
+                write!(f, "\"auto\" or a number from {} to {}", r.start(), r.end())
+            }
             Kind::Bool => f.write_str("true or false"),
             Kind::Text => f.write_str("text"),
             Kind::Choice(words) => write!(f, "one of {}", words.join(", ")),
@@ -70,19 +75,19 @@ pub trait Value: Clone {
     fn show(&self) -> String;
 }
 
-/// An integer option that the library may choose itself.
+/// A number that the library may choose itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Auto {
+pub enum Auto<T = i64> {
     /// The library chooses.
     #[default]
     Auto,
     /// The caller chose.
-    Value(i64),
+    Value(T),
 }
 
-impl Auto {
+impl<T> Auto<T> {
     /// The caller's choice, if there is one.
-    pub fn value(self) -> Option<i64> {
+    pub fn value(self) -> Option<T> {
         match self {
             Auto::Auto => None,
             Auto::Value(v) => Some(v),
@@ -90,8 +95,8 @@ impl Auto {
     }
 }
 
-impl From<i64> for Auto {
-    fn from(value: i64) -> Self {
+impl<T> From<T> for Auto<T> {
+    fn from(value: T) -> Self {
         Auto::Value(value)
     }
 }
@@ -125,7 +130,7 @@ impl Value for i64 {
     }
 }
 
-impl Value for Auto {
+impl Value for Auto<i64> {
     type Range = RangeInclusive<i64>;
 
     fn kind(range: Self::Range) -> Kind {
@@ -133,14 +138,7 @@ impl Value for Auto {
     }
 
     fn set(&mut self, input: Input<'_>, range: Self::Range) -> Result<(), ()> {
-        if matches!(input, Input::Str("auto")) {
-            *self = Auto::Auto;
-            return Ok(());
-        }
-        let mut value = 0;
-        value.set(input, range)?;
-        *self = Auto::Value(value);
-        Ok(())
+        set_auto(self, input, range)
     }
 
     fn is_valid(&self, range: Self::Range) -> bool {
@@ -148,8 +146,44 @@ impl Value for Auto {
     }
 
     fn show(&self) -> String {
-        self.value().map_or_else(|| "auto".into(), |v| v.to_string())
+        self.value().map_or_else(|| "auto".into(), |v| v.show())
     }
+}
+
+impl Value for Auto<f64> {
+    type Range = RangeInclusive<f64>;
+
+    fn kind(range: Self::Range) -> Kind {
+        Kind::AutoFloat(range)
+    }
+
+    fn set(&mut self, input: Input<'_>, range: Self::Range) -> Result<(), ()> {
+        set_auto(self, input, range)
+    }
+
+    fn is_valid(&self, range: Self::Range) -> bool {
+        self.value().is_none_or(|v| range.contains(&v))
+    }
+
+    fn show(&self) -> String {
+        self.value().map_or_else(|| "auto".into(), |v| v.show())
+    }
+}
+
+/// "auto", or what its number takes.
+fn set_auto<T: Value + Default>(
+    to: &mut Auto<T>,
+    input: Input<'_>,
+    range: T::Range,
+) -> Result<(), ()> {
+    if matches!(input, Input::Str("auto")) {
+        *to = Auto::Auto;
+        return Ok(());
+    }
+    let mut value = T::default();
+    value.set(input, range)?;
+    *to = Auto::Value(value);
+    Ok(())
 }
 
 impl Value for f64 {

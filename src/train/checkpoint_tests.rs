@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::{Code, Error};
 use crate::format::gguf::{GgmlType, TensorInfo, Writer};
-use crate::options::OptimizerKind;
+use crate::options::{Auto, OptimizerKind};
 use crate::train::{LoraSpec, OptimizerOptions};
 
 fn tensors() -> Vec<TensorInfo> {
@@ -44,7 +44,12 @@ fn training(options: TrainerOptions, steps: u64) -> Checkpoint {
 }
 
 fn small() -> TrainerOptions {
-    TrainerOptions { lora_rank: 2, learning_rate: 1.0 / 3.0, rs_lora: true, ..Default::default() }
+    TrainerOptions {
+        lora_rank: 2,
+        learning_rate: Auto::Value(1.0 / 3.0),
+        rs_lora: true,
+        ..Default::default()
+    }
 }
 
 fn load(bytes: &[u8]) -> Result<Checkpoint> {

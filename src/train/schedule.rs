@@ -33,11 +33,21 @@ pub struct Schedule {
     pub warmup: Warmup,
 }
 
+/// The rate for `learning_rate=auto` and models of this width.
+const AUTO: f64 = 3e-3;
+const AUTO_WIDTH: f64 = 576.0;
+
+/// The rate for `learning_rate=auto`: Adam's best rate falls with the width of the layers. Source: Yang et al., Tensor
+/// Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter Transfer, 2022.
+pub(super) fn auto_learning_rate(n_embd: u32) -> f64 {
+    AUTO * (AUTO_WIDTH / f64::from(n_embd.max(1))).min(1.0)
+}
+
 impl From<&TrainerOptions> for Schedule {
     fn from(o: &TrainerOptions) -> Self {
         let steps = o.warmup_steps.value().map(|n| Warmup::Steps(n.unsigned_abs()));
         let warmup = steps.unwrap_or(Warmup::Ratio(o.warmup_ratio));
-        Self { kind: o.lr_schedule, learning_rate: o.learning_rate, warmup }
+        Self { kind: o.lr_schedule, learning_rate: o.learning_rate.value().unwrap_or(AUTO), warmup }
     }
 }
 

@@ -3,11 +3,12 @@
 use super::checkpoint::{Checkpoint, Progress};
 use super::lora::{LoraParams, LoraSpec};
 use super::optimizer::Optimizer;
+use super::schedule::auto_learning_rate;
 use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::format::Source;
 use crate::model::Model;
-use crate::options::{Options, TrainerOptions};
+use crate::options::{Auto, Options, TrainerOptions};
 
 pub(super) struct Start {
     pub options: TrainerOptions,
@@ -23,7 +24,7 @@ impl Start {
         let seed = options.seed.unsigned_abs();
         let arch = &model.info().architecture;
         let params = LoraParams::init(&spec, arch, model.files().tensors(), seed)?;
-        Ok(Self { options: options.clone(), params, saved: None })
+        Ok(Self { options: resolved(model, options), params, saved: None })
     }
 
     /// Rank, scale and targets are the adapter's.
@@ -35,7 +36,7 @@ impl Start {
         options.validate()?;
         let arch = &model.info().architecture;
         let params = LoraParams::from_file(adapter, arch, model.files().tensors())?;
-        Ok(Self { options: options.clone(), params, saved: None })
+        Ok(Self { options: resolved(model, options), params, saved: None })
     }
 
     /// The options are the checkpoint's.
@@ -49,4 +50,13 @@ impl Start {
         let Checkpoint { options, params, optimizer, progress, .. } = saved;
         Ok(Self { options, params, saved: Some((optimizer, progress)) })
     }
+}
+
+/// The options with what follows from the model alone: a checkpoint keeps it.
+fn resolved(model: &Model, options: &TrainerOptions) -> TrainerOptions {
+    let mut options = options.clone();
+    if options.learning_rate == Auto::Auto {
+        options.learning_rate = auto_learning_rate(model.info().n_embd).into();
+    }
+    options
 }

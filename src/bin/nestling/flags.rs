@@ -83,7 +83,7 @@ fn flag(spec: &Spec) -> Arg {
                 .value_name("true|false");
         }
         Kind::Int(_) | Kind::AutoInt(_) => arg.value_name("N").allow_negative_numbers(true),
-        Kind::Float(_) => arg.value_name("X").allow_negative_numbers(true),
+        Kind::Float(_) | Kind::AutoFloat(_) => arg.value_name("X").allow_negative_numbers(true),
         Kind::Text => arg.value_name("TEXT"),
         Kind::Choice(words) => {
             arg.value_name("WORD").value_parser(PossibleValuesParser::new(words.iter().copied()))
