@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! finetune rows MODEL TOKENS ROWS STEPS            one JSON line: the token ids of every row, in the order of the steps
-//! finetune train MODEL TOKENS ROWS STEPS THREADS   one JSON line: what each step took
+//! finetune train MODEL TOKENS ROWS STEPS THREADS [BUDGET]   one JSON line: what each step took
 //! ```
 //!
 //! Every step learns ROWS rows of exactly TOKENS tokens. The first one warms up and is not counted. Under `BENCH_TURNS`
-//! each step waits for a line on standard input, after a sign on standard error.
+//! each step waits for a line on standard input, after a sign on standard error. BUDGET is the option memory_budget in
+//! MiB.
 #![allow(missing_docs, reason = "a program, not a library")]
 
 use std::io::{Read, Write};
@@ -30,6 +31,8 @@ struct Setting {
     rows: usize,
     steps: usize,
     threads: i64,
+    /// MiB.
+    budget: Option<i64>,
 }
 
 fn main() -> Result<()> {
@@ -40,9 +43,16 @@ fn main() -> Result<()> {
         return Ok(());
     };
     let number = |i: usize| numbers.get(i).and_then(|n| n.parse().ok()).unwrap_or(1usize);
-    let setting =
-        Setting { tokens: number(0), rows: number(1), steps: number(2), threads: number(3) as i64 };
-    let model = Model::open(path.as_str(), &ModelOptions::default())?;
+    let setting = Setting {
+        tokens: number(0),
+        rows: number(1),
+        steps: number(2),
+        threads: number(3) as i64,
+        budget: numbers.get(4).and_then(|n| n.parse().ok()),
+    };
+    // As `nestling finetune` does: the trainer maps the weights itself.
+    let options = ModelOptions { vocab_only: true, ..ModelOptions::default() };
+    let model = Model::open(path.as_str(), &options)?;
     let data = data(&setting)?;
     if mode == "rows" { rows(&model, &data, &setting) } else { train(&model, &data, &setting) }
 }
@@ -70,6 +80,7 @@ fn options(setting: &Setting) -> TrainerOptions {
         lr_schedule: LrSchedule::Constant,
         max_grad_norm: 0.0,
         n_threads: setting.threads.into(),
+        memory_budget: setting.budget.map_or(Auto::Auto, |mib| Auto::Value(mib << 20)),
         ..TrainerOptions::default()
     }
 }

@@ -17,7 +17,7 @@ use super::tape::Tape;
 /// Bytes of the logits that are computed at a time: the weight is dequantized once for each chunk of tokens.
 const LOGITS: i64 = 32 << 20;
 /// Tokens of a chunk at least, whatever the size of the vocabulary, and at most.
-const CHUNK: (i64, i64) = (96, 512);
+const CHUNK: (i64, i64) = (128, 512);
 
 /// The tensors that a chunk of tokens passes through.
 pub(super) struct Head {
@@ -106,7 +106,7 @@ impl Head {
         let positions = self.targets;
         let mut builder = Builder { g: &g, tape: &mut tape, positions, rows, drops: false };
         let h = builder.norm(&norm, x);
-        let mut logits = lowering::product(&g, output, tape.tensor(h), rows);
+        let mut logits = lowering::logits(&g, output, tape.tensor(h));
         let mut slope = None;
         if let Some(cap) = network.arch.logit_cap {
             let squeezed = g.tanh(g.scale(logits, 1.0 / cap));

@@ -3,7 +3,7 @@
 
 use crate::ggml::{Graph, Tensor};
 
-/// Rows of a quantized weight that are dequantized at a time.
+/// Rows of a quantized weight that are dequantized at a time, at most.
 pub(super) const TILE: i64 = 1024;
 /// Attention scores, in elements, that are held at a time: beyond it, groups of heads follow each other.
 const SCORES: i64 = 16 << 20;
@@ -32,7 +32,12 @@ pub(super) fn product(g: &Graph<'_>, weight: Tensor, x: Tensor, rows: Tensor) ->
     g.mul_mat(tiles.first().copied().unwrap_or(weight), x)
 }
 
-/// `W^T dy`: what goes back through [`product`].
+/// `W x` for the matrix of the logits, which is too large to be dequantized whole.
+pub(super) fn logits(g: &Graph<'_>, weight: Tensor, x: Tensor) -> Tensor {
+    g.mul_mat(weight, x)
+}
+
+/// `W^T dy`: what goes back through [`product`] and [`logits`].
 ///
 /// The weight's rows are dequantized in tiles and transposed as f16; the product accumulates in f32.
 pub(super) fn product_back(g: &Graph<'_>, weight: Tensor, dy: Tensor, rows: Tensor) -> Tensor {

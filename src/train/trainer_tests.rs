@@ -15,7 +15,7 @@ fn data() -> Dataset {
 
 fn trainer(model: &Model) -> Trainer {
     let options = TrainerOptions {
-        learning_rate: 5e-3,
+        learning_rate: 5e-3.into(),
         batch_size: 2,
         epochs: 3,
         validation_fraction: 0.34,

@@ -8,7 +8,7 @@ use nestling::cancel::CancelToken;
 use nestling::dataset::Dataset;
 use nestling::device;
 use nestling::model::Model;
-use nestling::options::{DatasetOptions, ModelOptions, TrainerOptions};
+use nestling::options::{DatasetOptions, TrainerOptions};
 use nestling::train::{StepReport, TrainPlan, Trainer};
 use serde_json::{Value as Json, json};
 
@@ -56,7 +56,6 @@ pub fn command() -> Command {
         .args(loss_curve::args())
         .arg(switch("plan", "Only say how much memory it would take, and, after one step, how long"))
         .arg(flags::json("Print one JSON object per line: each step, then a summary"));
-    let command = flags::add::<ModelOptions>(command);
     flags::add::<DatasetOptions>(flags::add::<TrainerOptions>(command))
 }
 
@@ -65,7 +64,6 @@ fn switch(id: &'static str, help: &'static str) -> Arg {
 }
 
 pub fn run(matches: &ArgMatches) -> Outcome {
-    let model_options: ModelOptions = flags::read(matches)?;
     let options: TrainerOptions = flags::read(matches)?;
     let files = Files::read(matches)?;
     let data = dataset(matches, "data")?;
@@ -75,8 +73,9 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     };
     interrupt::install(Idle::End)?;
     let work = Work::begin();
-    let loaded = load::model(&flags::model_path(matches), &model_options, work.token())?;
-    let (model, validation) = (&loaded.model, validation.as_ref());
+    // The trainer maps the weights itself: a second copy for sessions is not needed.
+    let model = &load::tokenizer(&flags::model_path(matches))?;
+    let validation = validation.as_ref();
     let as_json = matches.get_flag("json");
     if matches.get_flag("plan") {
         let plan = plan(matches, &files, model, &data, validation, &options)?;
