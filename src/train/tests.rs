@@ -210,8 +210,8 @@ fn quantized_weights_give_the_gradients_of_what_they_stand_for() {
         let mut plain = setup(bytes.clone(), true);
         plain.dequantize(bytes.clone());
         let (a, b) = (quantized.loss(&tokens, true).sum, plain.loss(&tokens, true).sum);
-        // As the engine quantizes the activations of short rows, or rounds to f16.
-        let bound = if n < 128 { 1e-2 } else { 1e-4 };
+        // The engine quantizes the activations of short rows, and of the logits; the rest is rounded to f16.
+        let bound = if n < 128 { 1e-2 } else { 1e-3 };
         let (x, y) = (quantized.gradients(), plain.gradients());
         let dot = |x: &[f32], y: &[f32]| -> f64 {
             x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
