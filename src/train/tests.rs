@@ -1,5 +1,6 @@
 //! Gradients and losses of whole rows, on tiny models of every architecture.
 
+mod mask;
 mod stored;
 
 use std::collections::HashMap;

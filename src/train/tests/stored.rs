@@ -42,7 +42,7 @@ fn learned(
     (loss.iter().sum(), engine.gradients(params, 1.0).unwrap())
 }
 
-fn params(files: &ModelFiles) -> LoraParams {
+pub(super) fn params(files: &ModelFiles) -> LoraParams {
     let options = TrainerOptions { lora_rank: 2, ..Default::default() };
     let spec = LoraSpec::new(&options).unwrap();
     let mut params = LoraParams::init(&spec, &files.hparams().arch, files.tensors(), 5).unwrap();
