@@ -9,9 +9,10 @@ case $level in demo | test) ;; *) die "usage: ci/setup.sh [demo|test]" ;; esac
 
 has_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
-    compgen -G '/usr/lib/llvm*/lib/libclang[.-]*' >/dev/null && return 0
-    compgen -G '/usr/lib*/libclang*.so*' >/dev/null && return 0
-    compgen -G '/usr/lib/*-linux-*/libclang[.-]*' >/dev/null && return 0
+    # libclang.so or libclang-14.so; libclang-cpp.so is another library.
+    compgen -G '/usr/lib/llvm*/lib/libclang[.-][0-9s]*' >/dev/null && return 0
+    compgen -G '/usr/lib*/libclang[.-][0-9s]*' >/dev/null && return 0
+    compgen -G '/usr/lib/*-linux-*/libclang[.-][0-9s]*' >/dev/null && return 0
     compgen -G '/opt/homebrew/opt/llvm/lib/libclang.*' >/dev/null && return 0
     compgen -G '/Library/Developer/CommandLineTools/usr/lib/libclang.*' >/dev/null
 }
