@@ -4,7 +4,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CACHE=${NESTLING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/nestling}
 LOGS=$ROOT/target/ci-logs
-# The lowest Rust that builds the crate, as Cargo.toml states it ("1.85").
+# The lowest Rust that builds the crate, as Cargo.toml states it ("1.89").
 MSRV=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' "$ROOT/Cargo.toml")
 export ROOT CACHE LOGS MSRV
 
@@ -12,7 +12,7 @@ say() { printf '%s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# version_at_least 1.96.0 1.85: the first is not older than the second.
+# version_at_least 1.96.0 1.89: the first is not older than the second.
 version_at_least() {
     local a b
     IFS=. read -ra a <<<"$1"

@@ -1,0 +1,70 @@
+//! What the processor can do, found out once.
+
+use std::sync::OnceLock;
+
+/// The variable that lowers the level, for tests and for whoever suspects a kernel: one of [`Level::NAMES`].
+const VARIABLE: &str = "NESTLING_CPU_LEVEL";
+
+/// A set of instructions; each level has those of the levels before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// No kernels: the engine computes everything.
+    None,
+    /// AVX2, FMA and F16C.
+    Avx2,
+    /// AVX-512 F, BW, VL and DQ.
+    Avx512,
+    /// AVX-512 VNNI: products of 8-bit integers.
+    Avx512Vnni,
+    /// AVX-512 BF16: products of 16-bit brain floats.
+    Avx512Bf16,
+}
+
+impl Level {
+    /// Every level by the name that the variable takes, the lowest first.
+    pub(crate) const NAMES: [(&'static str, Level); 5] = [
+        ("none", Level::None),
+        ("avx2", Level::Avx2),
+        ("avx512", Level::Avx512),
+        ("avx512-vnni", Level::Avx512Vnni),
+        ("avx512-bf16", Level::Avx512Bf16),
+    ];
+
+    /// The level to use: the processor's, or a lower one that the environment asks for.
+    pub(crate) fn current() -> Self {
+        static CURRENT: OnceLock<Level> = OnceLock::new();
+        *CURRENT.get_or_init(|| {
+            let asked = std::env::var(VARIABLE).ok();
+            let asked = Self::NAMES.iter().find(|(name, _)| Some(*name) == asked.as_deref());
+            asked.map_or(Level::Avx512Bf16, |(_, level)| *level).min(Self::of_processor())
+        })
+    }
+
+    /// The name that the variable takes.
+    pub(crate) fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, level)| *level == self).map_or("none", |(name, _)| name)
+    }
+
+    /// The highest level of this processor.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn of_processor() -> Self {
+        use std::arch::is_x86_feature_detected as has;
+        if !(has!("avx2") && has!("fma") && has!("f16c")) {
+            Level::None
+        } else if !(has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq")) {
+            Level::Avx2
+        } else if !has!("avx512vnni") {
+            Level::Avx512
+        } else if !has!("avx512bf16") {
+            Level::Avx512Vnni
+        } else {
+            Level::Avx512Bf16
+        }
+    }
+
+    /// The highest level of this processor: the engine has kernels of its own for it.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn of_processor() -> Self {
+        Level::None
+    }
+}

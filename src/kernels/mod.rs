@@ -1,0 +1,20 @@
+//! Our own CPU kernels: products with quantized weights, attention, and what training needs of both.
+//!
+//! Nothing here knows the engine: a kernel takes pointers, shapes and strides, and is run by a [`Crew`] of threads that
+//! somebody else started. What a kernel can do depends on the [`Level`] of the processor, which every entry takes as a
+//! value, so that tests can ask for less than the machine has. On other processors than x86-64 the level is
+//! [`Level::None`], and no kernel offers itself.
+//!
+//! Results do not depend on the number of threads: each value is summed up by one thread in one order.
+
+#![allow(unsafe_code, reason = "SIMD over raw memory; each block states its invariant")]
+
+mod crew;
+mod level;
+mod scratch;
+mod weight;
+
+pub(crate) use crew::{Crew, Shared};
+pub(crate) use level::Level;
+pub(crate) use scratch::{Need, Scratch};
+pub(crate) use weight::{Weight, WeightType};
