@@ -11,7 +11,11 @@
 
 mod crew;
 mod level;
+#[cfg(test)]
+pub(crate) mod oracle;
 mod scratch;
+#[cfg(test)]
+pub(crate) mod testing;
 mod weight;
 
 pub(crate) use crew::{Crew, Shared};
