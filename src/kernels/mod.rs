@@ -13,6 +13,7 @@ mod crew;
 mod level;
 #[cfg(test)]
 pub(crate) mod oracle;
+mod product;
 mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -20,5 +21,6 @@ mod weight;
 
 pub(crate) use crew::{Crew, Shared};
 pub(crate) use level::Level;
+pub(crate) use product::Product;
 pub(crate) use scratch::{Need, Scratch};
 pub(crate) use weight::{Weight, WeightType};
