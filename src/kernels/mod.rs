@@ -10,6 +10,7 @@
 #![allow(unsafe_code, reason = "SIMD over raw memory; each block states its invariant")]
 
 mod crew;
+pub(crate) mod dequant;
 mod level;
 #[cfg(test)]
 pub(crate) mod oracle;
