@@ -52,14 +52,28 @@ impl<'a> Crew<'a> {
     pub(crate) fn wait(&self) {
         let before = self.shared.arrived.fetch_add(1, Ordering::AcqRel);
         let all = (before / self.count + 1) * self.count;
+        self.wait_for(|| self.shared.arrived.load(Ordering::Acquire) >= all);
+    }
+
+    /// Waits until something is so that another thread brings about; false if a thread has failed, and it may never be.
+    pub(crate) fn wait_for(&self, is_so: impl Fn() -> bool) -> bool {
         let mut looks = 0;
-        while self.shared.arrived.load(Ordering::Acquire) < all && !self.shared.has_failed() {
+        while !is_so() {
+            if self.shared.has_failed() {
+                return false;
+            }
             spin_loop();
             looks += 1;
             if looks > PATIENCE {
                 std::thread::yield_now();
             }
         }
+        true
+    }
+
+    /// Whether a thread has failed; the result is worth nothing then.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.shared.has_failed()
     }
 
     /// The next number, from 0 on, of one of four queues of work: each is given to one thread.

@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code, reason = "SIMD over raw memory; each block states its invariant")]
 
+pub(crate) mod attention_back;
 mod crew;
 pub(crate) mod dequant;
 mod level;
@@ -18,6 +19,8 @@ mod product;
 mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 mod weight;
 
 pub(crate) use crew::{Crew, Shared};
