@@ -6,7 +6,7 @@ use super::blocks::half;
 use super::sink::{NarrowF32, Wide};
 
 /// A type of floats.
-pub(super) trait Float {
+pub(crate) trait Float {
     /// Bytes of one.
     const BYTES: usize;
 
@@ -35,9 +35,9 @@ pub(super) trait Float {
     unsafe fn one(at: *const u8) -> f32;
 }
 
-pub(super) struct F32;
-pub(super) struct F16;
-pub(super) struct Bf16;
+pub(crate) struct F32;
+pub(crate) struct F16;
+pub(crate) struct Bf16;
 
 impl Float for F32 {
     const BYTES: usize = 4;

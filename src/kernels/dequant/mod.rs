@@ -7,7 +7,7 @@
 #[cfg(target_arch = "x86_64")]
 mod blocks;
 #[cfg(target_arch = "x86_64")]
-mod floats;
+pub(crate) mod floats;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod sink;
