@@ -12,10 +12,13 @@
 pub(crate) mod attention_back;
 mod crew;
 pub(crate) mod dequant;
+#[cfg_attr(not(target_arch = "x86_64"), path = "gemm/none.rs")]
+mod gemm;
 mod level;
 #[cfg(test)]
 pub(crate) mod oracle;
 mod product;
+mod queue;
 mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -25,6 +28,7 @@ mod weight;
 
 pub(crate) use crew::{Crew, Shared};
 pub(crate) use level::Level;
-pub(crate) use product::Product;
+pub(crate) use product::{Product, ProductBack};
+pub(crate) use queue::Queue;
 pub(crate) use scratch::{Need, Scratch};
 pub(crate) use weight::{Weight, WeightType};

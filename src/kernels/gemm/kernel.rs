@@ -1,0 +1,207 @@
+//! The GEMMs of the levels: how large their blocks are, and the code that needs their instructions.
+
+use std::arch::x86_64::*;
+
+use super::super::{Level, Weight, dequant};
+use super::tile::{Tile, compute};
+use super::transpose::{rows8, rows16};
+use super::vector::{Bf16x32, F32x8, F32x16};
+
+/// What the GEMM of a level is made of.
+///
+/// Both factors are packed into 32-bit words: consecutive elements of the dimension that is summed over, with zeros
+/// behind the last ones if they do not fill a word.
+pub(super) trait Kernel {
+    /// Elements in a word.
+    const PER_WORD: usize;
+    /// Rows of weights, or columns for the way back, that are multiplied at a time: two vectors.
+    const LANES: usize;
+    /// Tokens that are multiplied at a time, at most.
+    const TOKENS: usize;
+    /// Rows that are transposed at a time, at most.
+    const SIDE: usize;
+    /// Words of a row that are packed at a time, at most: the panel of them stays in the cache for all tokens.
+    const WORDS: usize;
+
+    /// Computes a tile of so many tokens.
+    ///
+    /// # Safety
+    /// The processor has the level; what [`compute`] asks for.
+    unsafe fn multiply(tokens: usize, tile: &Tile);
+
+    /// Elements of a row in the words' precision.
+    ///
+    /// # Safety
+    /// The processor has the level; the elements exist and are whole blocks; there is room.
+    unsafe fn elements(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32);
+
+    /// Transposes at most `SIDE` rows.
+    ///
+    /// # Safety
+    /// The processor has the level; what [`rows16`] asks for.
+    unsafe fn transpose(from: Rows, rows: usize, words: usize, to: *mut u32, to_stride: usize);
+
+    /// Puts `n` elements of `PER_WORD` rows together, column by column: word `c` goes to
+    /// `to[c / LANES * to_stride + c % LANES]`.
+    ///
+    /// # Safety
+    /// The processor has the level; the elements can be read up to a multiple of `LANES`, and the words written.
+    unsafe fn interleave(from: Rows, n: usize, to: *mut u32, to_stride: usize);
+}
+
+/// A thread's place for rows on their way to where they are packed.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    pub data: *mut u32,
+    /// Words from one row to the next.
+    pub stride: usize,
+}
+
+impl Rows {
+    /// Beyond the words of a row: so that rows do not share a cache's sets, and can be read in whole vectors.
+    const GAP: usize = 16;
+
+    /// Words that they take: rows to be transposed.
+    pub(super) const fn words<K: Kernel>() -> usize {
+        K::SIDE * (K::WORDS + Self::GAP)
+    }
+
+    /// So many words at `data`.
+    pub(super) fn new<K: Kernel>(data: *mut u8) -> Self {
+        Self { data: data.cast(), stride: K::WORDS + Self::GAP }
+    }
+}
+
+/// Runs the tile with as many tokens as there are.
+macro_rules! by_tokens {
+    ($vector:ty, $given:expr, $tile:expr, [$($tokens:literal)*]) => {
+        match $given {
+            $($tokens => compute::<$vector, $tokens>($tile),)*
+            _ => {}
+        }
+    };
+}
+
+/// AVX-512 BF16: products of brain floats, summed up in f32.
+pub(super) struct Bf16;
+
+impl Kernel for Bf16 {
+    const PER_WORD: usize = 2;
+    const LANES: usize = 32;
+    const TOKENS: usize = 12;
+    const SIDE: usize = 16;
+    const WORDS: usize = 384;
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+    unsafe fn multiply(tokens: usize, tile: &Tile) {
+        // SAFETY: the caller's.
+        unsafe { by_tokens!(Bf16x32, tokens, tile, [1 2 3 4 5 6 7 8 9 10 11 12]) }
+    }
+
+    unsafe fn elements(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
+        // SAFETY: the caller's.
+        unsafe {
+            let row = weight.data.add(row * weight.stride);
+            dequant::to_bf16(Level::Avx512Bf16, weight.weight_type, row, start, n, to.cast());
+        }
+    }
+
+    unsafe fn transpose(from: Rows, rows: usize, words: usize, to: *mut u32, to_stride: usize) {
+        // SAFETY: the caller's.
+        unsafe { rows16(from.data, from.stride, rows, words, to, to_stride) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn interleave(from: Rows, n: usize, to: *mut u32, to_stride: usize) {
+        /// Elements `first` and on of the first row, each followed by the second row's.
+        const fn pairs(first: i16) -> [i16; 32] {
+            let mut order = [0; 32];
+            let mut i = 0;
+            while i < 32 {
+                order[i] = first + (i / 2) as i16 + 32 * (i % 2) as i16;
+                i += 1;
+            }
+            order
+        }
+        const ORDER: [[i16; 32]; 2] = [pairs(0), pairs(16)];
+        // SAFETY: 64 bytes each; the rows and the place to write to are the caller's.
+        unsafe {
+            let [low, high] = ORDER.map(|order| _mm512_loadu_epi16(order.as_ptr()));
+            for panel in 0..n.div_ceil(Self::LANES) {
+                let at = from.data.add(panel * 16);
+                let a = _mm512_loadu_si512(at.cast());
+                let b = _mm512_loadu_si512(at.add(from.stride).cast());
+                let to = to.add(panel * to_stride);
+                _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi16(a, low, b));
+                _mm512_storeu_si512(to.add(16).cast(), _mm512_permutex2var_epi16(a, high, b));
+            }
+        }
+    }
+}
+
+/// Defines a GEMM with words that hold one f32 each.
+macro_rules! in_f32 {
+    (
+        $(#[$doc:meta])*
+        $name:ident, $level:expr, $features:literal, $vector:ty, $lanes:literal, $side:literal, $words:literal,
+        $transpose:ident, $most:literal, $tokens:tt
+    ) => {
+        $(#[$doc])*
+        pub(super) struct $name;
+
+        impl Kernel for $name {
+            const PER_WORD: usize = 1;
+            const LANES: usize = $lanes;
+            const TOKENS: usize = $most;
+            const SIDE: usize = $side;
+            const WORDS: usize = $words;
+
+            #[target_feature(enable = $features)]
+            unsafe fn multiply(tokens: usize, tile: &Tile) {
+                // SAFETY: the caller's.
+                unsafe { by_tokens!($vector, tokens, tile, $tokens) }
+            }
+
+            unsafe fn elements(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
+                // SAFETY: the caller's.
+                unsafe {
+                    let row = weight.data.add(row * weight.stride);
+                    dequant::to_f32($level, weight.weight_type, row, start, n, to.cast());
+                }
+            }
+
+            unsafe fn transpose(
+                from: Rows,
+                rows: usize,
+                words: usize,
+                to: *mut u32,
+                to_stride: usize,
+            ) {
+                // SAFETY: the caller's.
+                unsafe { $transpose(from.data, from.stride, rows, words, to, to_stride) }
+            }
+
+            unsafe fn interleave(from: Rows, n: usize, to: *mut u32, to_stride: usize) {
+                for panel in 0..n.div_ceil($lanes) {
+                    // SAFETY: the caller's.
+                    unsafe {
+                        let from = from.data.add(panel * $lanes);
+                        from.copy_to_nonoverlapping(to.add(panel * to_stride), $lanes);
+                    }
+                }
+            }
+        }
+    };
+}
+
+in_f32!(
+    /// AVX-512 without BF16.
+    Avx512, Level::Avx512, "avx512f,avx512bw,avx512vl,avx512dq", F32x16, 32, 16, 256,
+    rows16, 12, [1 2 3 4 5 6 7 8 9 10 11 12]
+);
+
+in_f32!(
+    /// AVX2 and FMA.
+    Avx2, Level::Avx2, "avx2,fma,f16c", F32x8, 16, 8, 256,
+    rows8, 6, [1 2 3 4 5 6]
+);

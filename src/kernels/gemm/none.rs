@@ -1,0 +1,39 @@
+//! Without the instructions for it there is no GEMM.
+
+use super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch};
+
+/// None.
+pub(crate) fn need(_product: &Product, _level: Level) -> Option<Need> {
+    None
+}
+
+/// Does nothing.
+///
+/// # Safety
+/// None needed.
+pub(crate) unsafe fn run(
+    _product: &Product,
+    _level: Level,
+    _crew: Crew<'_>,
+    _scratch: Scratch,
+    _queue: &mut Queue,
+) {
+}
+
+/// None.
+pub(crate) fn need_back(_product: &ProductBack, _level: Level) -> Option<Need> {
+    None
+}
+
+/// Does nothing.
+///
+/// # Safety
+/// None needed.
+pub(crate) unsafe fn run_back(
+    _product: &ProductBack,
+    _level: Level,
+    _crew: Crew<'_>,
+    _scratch: Scratch,
+    _queue: &mut Queue,
+) {
+}

@@ -1,0 +1,100 @@
+//! Both factors of a product as the innermost loop reads them.
+
+use std::ops::Range;
+
+use super::super::{Crew, Weight};
+use super::kernel::{Kernel, Rows};
+
+/// Packs elements of at most `SIDE` rows: word `w` of row `r` goes to `to[w * to_stride + r]`.
+///
+/// # Safety
+/// The processor has the kernel's level. The rows and elements exist, the elements are whole blocks and begin a word.
+/// `between` has room for `SIDE` rows of `WORDS` words, and `to` for what is written.
+pub(super) unsafe fn rows<K: Kernel>(
+    weight: &Weight,
+    rows: Range<usize>,
+    elements: Range<usize>,
+    between: Rows,
+    to: *mut u32,
+    to_stride: usize,
+) {
+    let words = elements.len().div_ceil(K::PER_WORD);
+    let count = rows.len();
+    for (i, row) in rows.enumerate() {
+        // SAFETY: the caller's. If the last word is not filled, the zeros are written first.
+        unsafe {
+            let at = between.data.add(i * between.stride);
+            *at.add(words - 1) = 0;
+            K::elements(weight, row, elements.start, elements.len(), at);
+        }
+    }
+    // SAFETY: the rows have just been written; their stride is a whole number of groups.
+    unsafe { K::transpose(between, count, words, to, to_stride) }
+}
+
+/// The vectors of some tokens, packed in tiles: for each word, that of every token of the tile.
+pub(super) struct Tokens {
+    data: *mut u32,
+    /// How many there are.
+    pub count: usize,
+    /// Words of a token.
+    words: usize,
+    /// How many tiles there are.
+    pub tiles: usize,
+}
+
+impl Tokens {
+    /// The rows of `vectors`, to be packed at `data`.
+    pub(super) fn new<K: Kernel>(vectors: &Weight, data: *mut u8) -> Self {
+        Self {
+            data: data.cast(),
+            count: vectors.rows,
+            words: vectors.width.div_ceil(K::PER_WORD),
+            tiles: vectors.rows.div_ceil(K::TOKENS),
+        }
+    }
+
+    /// The tokens of some tiles: each has as many as the others, or one more.
+    pub(super) fn of_tiles(&self, tiles: &Range<usize>) -> Range<usize> {
+        let at = |tile: usize| self.count * tile / self.tiles;
+        at(tiles.start)..at(tiles.end)
+    }
+
+    /// The tiles of one of so many parts.
+    pub(super) fn part(&self, part: usize, parts: usize) -> Range<usize> {
+        self.tiles * part / parts..self.tiles * (part + 1) / parts
+    }
+
+    /// Where a word of a tile lies.
+    pub(super) fn at(&self, tile: usize, word: usize) -> *mut u32 {
+        let tokens = self.of_tiles(&(tile..tile + 1));
+        self.data.wrapping_add(tokens.start * self.words + word * tokens.len())
+    }
+
+    /// Packs them together with the crew's other threads, when none reads what was packed before.
+    ///
+    /// # Safety
+    /// The processor has the kernel's level. The vectors are those that the tokens were made of, and there is room for
+    /// their words; `between` holds rows before they are transposed.
+    pub(super) unsafe fn pack_together<K: Kernel>(
+        &self,
+        vectors: &Weight,
+        crew: Crew<'_>,
+        between: Rows,
+    ) {
+        crew.wait();
+        for tile in crew.share(self.tiles, 1) {
+            let tokens = self.of_tiles(&(tile..tile + 1));
+            for word in (0..self.words).step_by(K::WORDS) {
+                let start = word * K::PER_WORD;
+                let end = (start + K::WORDS * K::PER_WORD).min(vectors.width);
+                // SAFETY: the caller's; an f32 is a block of its own, and the tile is this thread's.
+                unsafe {
+                    let to = self.at(tile, word);
+                    rows::<K>(vectors, tokens.clone(), start..end, between, to, tokens.len());
+                }
+            }
+        }
+        crew.wait();
+    }
+}
