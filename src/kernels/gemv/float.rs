@@ -4,14 +4,20 @@
 use std::arch::x86_64::*;
 
 use super::super::dequant::floats::{Bf16, F16, F32, Float};
-use super::super::{Crew, Level, Product, Weight, WeightType};
+use super::super::{Crew, Level, Product, Queue, Weight, WeightType};
+use super::TOKENS;
+use super::lanes::{Lanes, Narrow, Wide};
 
-/// More tokens than this have other kernels.
-const TOKENS: usize = 8;
 /// Rows that are computed together: each brings another stream from memory, and takes the same activations.
 const ROWS: usize = 4;
-/// Bytes of weights that a thread takes at a time, about.
-const CHUNK: usize = 64 << 10;
+/// Bytes of weights that a thread takes at a time, at least and at most.
+const CHUNK: [usize; 2] = [64 << 10, 512 << 10];
+/// How many chunks there are for each thread, if their size allows.
+const CHUNKS: usize = 8;
+/// Bytes that come from memory together.
+const LINE: usize = 64;
+/// How many bytes ahead of the weights in use memory is asked for more, at least. Measured.
+const AHEAD: usize = 8 << 10;
 
 /// Whether there is a kernel for this product.
 pub(crate) fn offers(p: &Product, level: Level) -> bool {
@@ -23,17 +29,15 @@ pub(crate) fn offers(p: &Product, level: Level) -> bool {
 /// Computes it. Every thread of the crew calls this.
 ///
 /// # Safety
-/// As for [`Product::run`]; [`offers`] says that there is a kernel.
-pub(crate) unsafe fn run_float(p: &Product, level: Level, crew: Crew<'_>) {
+/// As for [`Product::run_in`]; [`offers`] says that there is a kernel.
+pub(crate) unsafe fn run_float(p: &Product, level: Level, crew: Crew<'_>, queue: &mut Queue) {
     let w = p.weight;
-    let chunk = (CHUNK / w.stride.max(1)).next_multiple_of(ROWS).max(ROWS);
-    loop {
-        let first = crew.ticket(0).saturating_mul(chunk);
-        if first >= w.rows {
-            return;
-        }
+    let bytes = (w.rows * w.stride / (CHUNKS * crew.count)).clamp(CHUNK[0], CHUNK[1]);
+    let chunk = (bytes / w.stride.max(1)).next_multiple_of(ROWS).max(ROWS);
+    while let Some(piece) = queue.next(&crew, w.rows.div_ceil(chunk)) {
+        let first = piece * chunk;
         let rows = chunk.min(w.rows - first);
-        // SAFETY: rows of the weight, which no other thread has a ticket for; the level is the processor's.
+        // SAFETY: rows of the weight, which no other thread takes; the level is the processor's.
         unsafe {
             let weight = Weight { data: w.data.add(first * w.stride), rows, ..w };
             let part = Product { weight, y: p.y.add(first), ..*p };
@@ -117,9 +121,16 @@ unsafe fn block<L: Lanes, F: Float, const T: usize, const U: usize>(
             *row = w.data.add((first + i.min(there - 1)) * w.stride);
         }
         let x = p.x.add(t * p.x_stride);
+        // Whole steps of rows, so that each line of the rows to come is asked for once.
+        let ahead = AHEAD.next_multiple_of(ROWS * w.stride.max(1));
         let mut sums = [[[L::zero(); ROWS]; T]; U];
         let mut k = 0;
         while k + U * L::N <= w.width {
+            if t == 0 && k * F::BYTES % LINE == 0 {
+                for row in rows {
+                    prefetch(row.wrapping_add(k * F::BYTES + ahead), U * L::N * F::BYTES);
+                }
+            }
             for (u, sums) in sums.iter_mut().enumerate() {
                 let k = k + u * L::N;
                 let mut weights = [L::zero(); ROWS];
@@ -160,6 +171,19 @@ unsafe fn block<L: Lanes, F: Float, const T: usize, const U: usize>(
     }
 }
 
+/// Has bytes brought near, but not nearer than the second cache: the first one has few requests under way at a time, too
+/// few to keep memory busy. There need be nothing at the address.
+///
+/// # Safety
+/// The processor has SSE.
+#[inline(always)]
+unsafe fn prefetch(at: *const u8, bytes: usize) {
+    for line in (0..bytes).step_by(LINE) {
+        // SAFETY: the caller's.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(line).cast()) }
+    }
+}
+
 /// Each of four vectors summed up.
 ///
 /// # Safety
@@ -170,125 +194,6 @@ unsafe fn across([a, b, c, d]: [__m256; ROWS]) -> __m128 {
     unsafe {
         let sums = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
         _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums))
-    }
-}
-
-/// Vectors of floats. Every method needs the processor to have the implementor's instructions.
-trait Lanes {
-    /// The vector.
-    type V: Copy;
-    /// Floats in it.
-    const N: usize;
-    /// Tokens for which there are registers.
-    const TOKENS: usize;
-
-    /// # Safety
-    /// The processor has the instructions.
-    unsafe fn zero() -> Self::V;
-
-    /// # Safety
-    /// The processor has the instructions, and there are `N` floats.
-    unsafe fn load<F: Float>(at: *const u8) -> Self::V;
-
-    /// Zeros after the first `n`.
-    ///
-    /// # Safety
-    /// The processor has the instructions, and there are `n` floats, at most `N`.
-    unsafe fn some<F: Float>(at: *const u8, n: usize) -> Self::V;
-
-    /// `a * b + c`
-    ///
-    /// # Safety
-    /// The processor has the instructions.
-    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-
-    /// Eight floats with the same sum.
-    ///
-    /// # Safety
-    /// The processor has the instructions.
-    unsafe fn half(x: Self::V) -> __m256;
-}
-
-/// AVX-512.
-struct Wide;
-
-impl Lanes for Wide {
-    type V = __m512;
-    const N: usize = 16;
-    const TOKENS: usize = 4;
-
-    #[inline(always)]
-    unsafe fn zero() -> __m512 {
-        // SAFETY: the caller's.
-        unsafe { _mm512_setzero_ps() }
-    }
-
-    #[inline(always)]
-    unsafe fn load<F: Float>(at: *const u8) -> __m512 {
-        // SAFETY: the caller's.
-        unsafe { F::wide(at) }
-    }
-
-    #[inline(always)]
-    unsafe fn some<F: Float>(at: *const u8, n: usize) -> __m512 {
-        // SAFETY: the caller's.
-        unsafe { F::some(at, u16::MAX >> (16 - n)) }
-    }
-
-    #[inline(always)]
-    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: the caller's.
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    unsafe fn half(x: __m512) -> __m256 {
-        // SAFETY: the caller's.
-        unsafe { _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x)) }
-    }
-}
-
-/// AVX2.
-struct Narrow;
-
-impl Lanes for Narrow {
-    type V = __m256;
-    const N: usize = 8;
-    const TOKENS: usize = 2;
-
-    #[inline(always)]
-    unsafe fn zero() -> __m256 {
-        // SAFETY: the caller's.
-        unsafe { _mm256_setzero_ps() }
-    }
-
-    #[inline(always)]
-    unsafe fn load<F: Float>(at: *const u8) -> __m256 {
-        // SAFETY: the caller's.
-        unsafe { F::narrow(at) }
-    }
-
-    #[inline(always)]
-    unsafe fn some<F: Float>(at: *const u8, n: usize) -> __m256 {
-        let mut x = [0.0f32; 8];
-        // SAFETY: the caller's.
-        unsafe {
-            for (i, x) in x.iter_mut().enumerate().take(n) {
-                *x = F::one(at.add(i * F::BYTES));
-            }
-            _mm256_loadu_ps(x.as_ptr())
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: the caller's.
-        unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    unsafe fn half(x: __m256) -> __m256 {
-        x
     }
 }
 
