@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::super::{Crew, Need, ProductBack, Queue, Scratch, Weight, WeightType};
 use super::kernel::{Kernel, Rows};
-use super::pack::Tokens;
+use super::pack::{self, Tokens};
 use super::plan::{self, Parts};
 use super::sweep::{Sums, sweep};
 
@@ -14,7 +14,10 @@ use super::sweep::{Sums, sweep};
 const COLUMNS: usize = 256;
 
 /// Words of each column that are packed at a time, at most.
-const WORDS: usize = 128;
+const WORDS: usize = 192;
+
+/// How many rows before they are dequantized they are asked for: columns lie too far apart for the processor to guess.
+const AHEAD: usize = 16;
 
 /// Rows for which the tokens are packed at a time, at most.
 const ROWS: usize = 8192;
@@ -148,6 +151,7 @@ impl<'a, K: Kernel> Back<'a, K> {
     /// # Safety
     /// As for [`Self::group`]; at most `WORDS` words and `COLUMNS` columns.
     unsafe fn pack(&self, rows: Range<usize>, columns: Range<usize>, own: &Own) {
+        let weight = &self.product.weight;
         let words = rows.len().div_ceil(K::PER_WORD);
         for word in 0..words {
             for i in 0..K::PER_WORD {
@@ -156,7 +160,8 @@ impl<'a, K: Kernel> Back<'a, K> {
                 unsafe {
                     let to = own.between.data.add(i * own.between.stride);
                     if row < rows.end {
-                        K::elements(&self.product.weight, row, columns.start, columns.len(), to);
+                        pack::fetch(weight, row + AHEAD, &columns);
+                        K::elements(weight, row, columns.start, columns.len(), to);
                     } else {
                         to.write_bytes(0, COLUMNS);
                     }

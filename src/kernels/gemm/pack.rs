@@ -1,5 +1,6 @@
 //! Both factors of a product as the innermost loop reads them.
 
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Range;
 
 use super::super::{Crew, Weight};
@@ -25,11 +26,22 @@ pub(super) unsafe fn rows<K: Kernel>(
         unsafe {
             let at = between.data.add(i * between.stride);
             *at.add(words - 1) = 0;
+            fetch(weight, row + 4, &elements);
             K::elements(weight, row, elements.start, elements.len(), at);
         }
     }
     // SAFETY: the rows have just been written; their stride is a whole number of groups.
     unsafe { K::transpose(between, count, words, to, to_stride) }
+}
+
+/// Asks for elements of a row, which need not exist, to be brought into the cache.
+pub(super) fn fetch(weight: &Weight, row: usize, elements: &Range<usize>) {
+    let bytes = |elements| weight.weight_type.bytes_of(elements);
+    let row = weight.data.wrapping_add(row * weight.stride + bytes(elements.start));
+    for line in (0..bytes(elements.len()) + 63).step_by(64) {
+        // SAFETY: a prefetch may have any address, and every processor of this kind knows it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(line).cast()) };
+    }
 }
 
 /// The vectors of some tokens, packed in tiles: for each word, that of every token of the tile.
