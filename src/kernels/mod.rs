@@ -14,6 +14,8 @@ mod crew;
 pub(crate) mod dequant;
 #[cfg_attr(not(target_arch = "x86_64"), path = "gemm/none.rs")]
 mod gemm;
+#[cfg_attr(not(target_arch = "x86_64"), path = "gemv/none.rs")]
+mod gemv;
 mod level;
 #[cfg(test)]
 pub(crate) mod oracle;

@@ -1,7 +1,7 @@
 //! Products of a matrix of weights with the vectors of some tokens, and what goes back through them: the entries that
 //! choose among the kernels.
 
-use super::{Crew, Level, Need, Queue, Scratch, Weight, gemm};
+use super::{Crew, Level, Need, Queue, Scratch, Weight, gemm, gemv};
 
 /// `y[t * y_stride + r] = sum over k of W[r][k] * x[t * x_stride + k]`, for every row and token.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Product {
 impl Product {
     /// The memory to work with; `None` if there is no kernel for this product.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
-        gemm::need(self, level)
+        gemv::need(self, level).or_else(|| gemm::need(self, level))
     }
 
     /// Computes it. Every thread of the crew calls this.
@@ -47,7 +47,13 @@ impl Product {
         queue: &mut Queue,
     ) {
         // SAFETY: the caller's.
-        unsafe { gemm::run(self, level, crew, scratch, queue) }
+        unsafe {
+            if gemv::need(self, level).is_some() {
+                gemv::run(self, level, crew, scratch, queue);
+            } else {
+                gemm::run(self, level, crew, scratch, queue);
+            }
+        }
     }
 }
 

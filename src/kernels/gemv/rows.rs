@@ -1,0 +1,225 @@
+//! The loop over rows of weights that all types share.
+
+use std::arch::x86_64::*;
+
+use super::dot::Dot;
+use super::layout::{BLOCK, Factors, Format, Layout, ROWS};
+
+/// How many bytes ahead of the weights in use memory is asked for more, at least: far enough for memory's latency, and
+/// not past what the second-level cache can keep.
+const AHEAD: usize = 8192;
+
+/// Where a kernel reads and writes.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The first of the rows.
+    pub weights: *const u8,
+    /// Bytes from one row to the next.
+    pub stride: usize,
+    /// Rows to compute.
+    pub rows: usize,
+    /// Elements of a row.
+    pub width: usize,
+    /// The first token's quantized activations; the others follow.
+    pub activations: *const u8,
+    /// The first token's value for the first row.
+    pub y: *mut f32,
+    /// Floats from one token's values to the next's.
+    pub y_stride: usize,
+}
+
+impl Place {
+    /// The same from this row and token on, whose activations have so many bytes.
+    ///
+    /// # Safety
+    /// They are there.
+    #[inline(always)]
+    pub(super) unsafe fn from(&self, row: usize, token: usize, bytes: usize) -> Self {
+        // SAFETY: the caller promises it.
+        unsafe {
+            Self {
+                weights: self.weights.add(row * self.stride),
+                rows: self.rows - row,
+                activations: self.activations.add(token * bytes),
+                y: self.y.add(token * self.y_stride + row),
+                ..*self
+            }
+        }
+    }
+
+    /// The first rows. Those that are not there are replaced by the last that is.
+    #[inline(always)]
+    fn rows(&self) -> [*const u8; ROWS] {
+        let mut rows = [self.weights; ROWS];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = row.wrapping_add(self.stride * r.min(self.rows - 1));
+        }
+        rows
+    }
+
+    /// The activations of some tokens.
+    #[inline(always)]
+    fn tokens<const T: usize>(&self, layout: &Layout) -> [*const u8; T] {
+        let mut tokens = [self.activations; T];
+        for (t, token) in tokens.iter_mut().enumerate() {
+            *token = token.wrapping_add(t * layout.bytes(self.width));
+        }
+        tokens
+    }
+}
+
+/// Computes up to [`ROWS`] rows for `T` tokens.
+///
+/// # Safety
+/// The processor has AVX-512 F, BW, VL and DQ and what `D` needs; what `place` shows is there.
+#[inline(always)]
+pub(super) unsafe fn block<F, D, const U: usize, const V: usize, const T: usize>(place: &Place)
+where
+    F: Format<U, V>,
+    D: Dot,
+{
+    let mut rows = place.rows();
+    let mut tokens = place.tokens::<T>(&F::LAYOUT);
+    // What comes next is asked for in the order of memory, which the rows together are not read in.
+    let mut next = place.weights.wrapping_add(AHEAD.max(ROWS * place.stride));
+    let mut blocks = place.width / BLOCK;
+    // SAFETY: as above; the rows have that many blocks, and the tokens as many steps.
+    unsafe {
+        let mut sums = [_mm512_setzero_ps(); T];
+        while blocks >= F::LAYOUT.blocks {
+            prefetch(next, ROWS * F::BYTES);
+            step::<F, D, U, V, T>(&mut sums, &rows, F::LAYOUT.blocks, &tokens);
+            for row in &mut rows {
+                *row = row.wrapping_add(F::BYTES);
+            }
+            for token in &mut tokens {
+                *token = token.wrapping_add(F::LAYOUT.step_bytes());
+            }
+            next = next.wrapping_add(ROWS * F::BYTES);
+            blocks -= F::LAYOUT.blocks;
+        }
+        if blocks > 0 {
+            prefetch(next, ROWS * F::BYTES * blocks / F::LAYOUT.blocks);
+            step::<F, D, U, V, T>(&mut sums, &rows, blocks, &tokens);
+        }
+        let present = ((1u32 << place.rows.min(ROWS)) - 1) as __mmask8;
+        for (t, sums) in sums.iter().enumerate() {
+            let values = over_quarters(*sums);
+            _mm_mask_storeu_ps(place.y.add(t * place.y_stride), present, values);
+        }
+    }
+}
+
+/// Asks for the lines that hold so many bytes, which need not be there.
+#[inline(always)]
+fn prefetch(from: *const u8, bytes: usize) {
+    for line in (0..bytes).step_by(64) {
+        // SAFETY: a hint reads nothing; every x86-64 processor knows it.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(line).cast()) };
+    }
+}
+
+/// Adds one step to the sums of all tokens: so many `blocks` of it.
+///
+/// # Safety
+/// As for [`block`].
+#[inline(always)]
+unsafe fn step<F, D, const U: usize, const V: usize, const T: usize>(
+    sums: &mut [__m512; T],
+    rows: &[*const u8; ROWS],
+    blocks: usize,
+    tokens: &[*const u8; T],
+) where
+    F: Format<U, V>,
+    D: Dot,
+{
+    const { assert!(0 < U && U <= 4) };
+    // SAFETY: as above.
+    unsafe {
+        let factors = F::factors(rows, blocks);
+        unit::<F, D, U, V, T, 0>(sums, &factors, rows, blocks, tokens);
+        if U > 1 {
+            unit::<F, D, U, V, T, 1>(sums, &factors, rows, blocks, tokens);
+        }
+        if U > 2 {
+            unit::<F, D, U, V, T, 2>(sums, &factors, rows, blocks, tokens);
+        }
+        if U > 3 {
+            unit::<F, D, U, V, T, 3>(sums, &factors, rows, blocks, tokens);
+        }
+    }
+}
+
+/// Adds one unit of a step to the sums of all tokens.
+///
+/// # Safety
+/// As for [`block`].
+#[inline(always)]
+unsafe fn unit<F, D, const U: usize, const V: usize, const T: usize, const UNIT: usize>(
+    sums: &mut [__m512; T],
+    factors: &Factors<U>,
+    rows: &[*const u8; ROWS],
+    blocks: usize,
+    tokens: &[*const u8; T],
+) where
+    F: Format<U, V>,
+    D: Dot,
+{
+    // SAFETY: as above.
+    unsafe {
+        let mut weights = [[_mm512_setzero_si512(); V]; ROWS];
+        for (weights, row) in weights.iter_mut().zip(rows) {
+            *weights = F::quants::<UNIT>(*row, blocks);
+        }
+        for (sum, token) in sums.iter_mut().zip(tokens) {
+            let unit = token.add(UNIT * F::LAYOUT.unit_bytes());
+            let offsets = match F::LAYOUT.offset {
+                0 => _mm512_setzero_si512(),
+                _ => _mm512_loadu_si512(unit.add(F::LAYOUT.offsets_at()).cast()),
+            };
+            let mut products = [offsets; ROWS];
+            for v in 0..V {
+                let activations = _mm512_loadu_si512(unit.add(64 * v).cast());
+                for (products, weights) in products.iter_mut().zip(&weights) {
+                    *products = D::dot(*products, weights[v], activations);
+                }
+            }
+            let scales = _mm512_loadu_ps(unit.add(F::LAYOUT.scales_at()).cast());
+            let scales = _mm512_mul_ps(factors.scales[UNIT], scales);
+            let products = _mm512_cvtepi32_ps(within_quarters(products));
+            *sum = _mm512_fmadd_ps(products, scales, *sum);
+            if F::LAYOUT.sums {
+                let sums = _mm512_loadu_ps(unit.add(F::LAYOUT.sums_at()).cast());
+                *sum = _mm512_fmadd_ps(factors.mins[UNIT], sums, *sum);
+            }
+        }
+    }
+}
+
+/// The sums of each quarter of four vectors: lane i of a quarter has vector i's.
+///
+/// # Safety
+/// The processor has AVX-512 F.
+#[inline(always)]
+unsafe fn within_quarters([a, b, c, d]: [__m512i; ROWS]) -> __m512i {
+    // SAFETY: the caller knows that the processor has it.
+    unsafe {
+        let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd))
+    }
+}
+
+/// The sum of a vector's four quarters.
+///
+/// # Safety
+/// The processor has AVX-512 F and DQ.
+#[inline(always)]
+unsafe fn over_quarters(sums: __m512) -> __m128 {
+    // SAFETY: the caller knows that the processor has it.
+    unsafe {
+        let upper = _mm512_extractf32x8_ps::<1>(sums);
+        let sums = _mm256_add_ps(_mm512_castps512_ps256(sums), upper);
+        _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps::<1>(sums))
+    }
+}
