@@ -33,8 +33,8 @@ impl Block for Q4_0 {
     unsafe fn decode<S: Sink>(block: *const u8, to: S) {
         // SAFETY: a whole block.
         unsafe {
-            let q = nibbles(block.add(2)).map(|q| _mm_sub_epi8(q, _mm_set1_epi8(8)));
-            to.scaled(0, q, [half(block); 2]);
+            let values = _mm_setr_epi8(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+            to.looked_up(0, nibbles(block.add(2)), values, half(block));
         }
     }
 }
@@ -45,7 +45,7 @@ impl Block for Q4_1 {
     #[inline(always)]
     unsafe fn decode<S: Sink>(block: *const u8, to: S) {
         // SAFETY: a whole block.
-        unsafe { to.shifted(0, nibbles(block.add(4)), [half(block); 2], [half(block.add(2)); 2]) }
+        unsafe { to.even::<4>(0, nibbles(block.add(4)), half(block), half(block.add(2))) }
     }
 }
 
@@ -56,10 +56,9 @@ impl Block for Q5_0 {
     unsafe fn decode<S: Sink>(block: *const u8, to: S) {
         // SAFETY: a whole block.
         unsafe {
-            // Four ones above a nibble take 16 from it.
-            let minus_16 = _mm256_andnot_si256(bits(block.add(2)), _mm256_set1_epi8(-16));
-            let q = or(nibbles(block.add(6)), minus_16);
-            to.scaled(0, q, [half(block); 2]);
+            let scale = half(block);
+            let q = _mm256_or_si256(nibbles(block.add(6)), fifth_bits(block.add(2)));
+            to.even::<5>(0, q, scale, -16.0 * scale);
         }
     }
 }
@@ -71,9 +70,8 @@ impl Block for Q5_1 {
     unsafe fn decode<S: Sink>(block: *const u8, to: S) {
         // SAFETY: a whole block.
         unsafe {
-            let plus_16 = _mm256_and_si256(bits(block.add(4)), _mm256_set1_epi8(16));
-            let q = or(nibbles(block.add(8)), plus_16);
-            to.shifted(0, q, [half(block); 2], [half(block.add(2)); 2]);
+            let q = _mm256_or_si256(nibbles(block.add(8)), fifth_bits(block.add(4)));
+            to.even::<5>(0, q, half(block), half(block.add(2)));
         }
     }
 }
@@ -94,7 +92,7 @@ impl Block for Iq4Nl {
     #[inline(always)]
     unsafe fn decode<S: Sink>(block: *const u8, to: S) {
         // SAFETY: a whole block.
-        unsafe { to.scaled(0, non_linear(block.add(2)), [half(block); 2]) }
+        unsafe { to.looked_up(0, nibbles(block.add(2)), non_linear(), half(block)) }
     }
 }
 
@@ -124,36 +122,33 @@ pub(super) unsafe fn load(at: *const u8) -> __m128i {
 /// 32 quants in 16 bytes: the low halves of the bytes, then the high ones.
 ///
 /// # Safety
-/// The bytes can be read.
-#[inline(always)]
-unsafe fn nibbles(at: *const u8) -> [__m128i; 2] {
-    // SAFETY: the caller's.
-    unsafe {
-        let (q, low) = (load(at), _mm_set1_epi8(15));
-        [_mm_and_si128(q, low), _mm_and_si128(_mm_srli_epi16::<4>(q), low)]
-    }
-}
-
-/// 32 quants in 16 bytes that stand for unevenly spaced values.
-///
-/// # Safety
 /// The bytes can be read, and the processor has AVX2.
 #[inline(always)]
-pub(super) unsafe fn non_linear(at: *const u8) -> [__m128i; 2] {
-    // SAFETY: the caller's; the table has 16 bytes.
+pub(super) unsafe fn nibbles(at: *const u8) -> __m256i {
+    // SAFETY: the caller's.
     unsafe {
-        let values = load(NON_LINEAR.as_ptr().cast());
-        let [low, high] = nibbles(at);
-        [_mm_shuffle_epi8(values, low), _mm_shuffle_epi8(values, high)]
+        let twice = _mm256_broadcastsi128_si256(load(at));
+        let shifted = _mm256_srlv_epi64(twice, _mm256_setr_epi64x(0, 0, 4, 4));
+        _mm256_and_si256(shifted, _mm256_set1_epi8(15))
     }
 }
 
-/// 32 bytes, all ones where one of 32 bits is set.
+/// The unevenly spaced values that quants of 4 bits stand for in some types.
+///
+/// # Safety
+/// Any processor has it.
+#[inline(always)]
+pub(super) unsafe fn non_linear() -> __m128i {
+    // SAFETY: the table has 16 bytes.
+    unsafe { load(NON_LINEAR.as_ptr().cast()) }
+}
+
+/// The fifth bits of 32 quants, in their place.
 ///
 /// # Safety
 /// The four bytes can be read, and the processor has AVX2.
 #[inline(always)]
-unsafe fn bits(at: *const u8) -> __m256i {
+unsafe fn fifth_bits(at: *const u8) -> __m256i {
     // SAFETY: the caller's.
     unsafe {
         let word = _mm256_set1_epi32(at.cast::<i32>().read_unaligned());
@@ -165,29 +160,6 @@ unsafe fn bits(at: *const u8) -> __m256i {
         );
         let bit_of_each = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
         let bits = _mm256_and_si256(_mm256_shuffle_epi8(word, byte_of_each), bit_of_each);
-        _mm256_cmpeq_epi8(bits, bit_of_each)
+        _mm256_and_si256(_mm256_cmpeq_epi8(bits, bit_of_each), _mm256_set1_epi8(16))
     }
-}
-
-/// Sets bits of 32 bytes.
-///
-/// # Safety
-/// The processor has AVX2.
-#[inline(always)]
-unsafe fn or(q: [__m128i; 2], more: __m256i) -> [__m128i; 2] {
-    // SAFETY: the caller's.
-    unsafe {
-        let [low, high] = split(more);
-        [_mm_or_si128(q[0], low), _mm_or_si128(q[1], high)]
-    }
-}
-
-/// Both halves.
-///
-/// # Safety
-/// The processor has AVX2.
-#[inline(always)]
-pub(super) unsafe fn split(x: __m256i) -> [__m128i; 2] {
-    // SAFETY: the caller's.
-    unsafe { [_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x)] }
 }

@@ -3,7 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::blocks::half;
-use super::sink::{NarrowF32, Wide};
+use super::sink::NarrowF32;
+use super::wide::Wide;
 
 /// A type of floats.
 pub(crate) trait Float {

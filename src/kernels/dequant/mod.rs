@@ -16,6 +16,8 @@ mod super_blocks;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
+mod wide;
+#[cfg(target_arch = "x86_64")]
 mod x86;
 
 use super::{Level, WeightType};

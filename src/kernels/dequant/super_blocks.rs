@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::blocks::{Block, half, load, non_linear, split};
-use super::sink::Sink;
+use super::blocks::{Block, half, load, nibbles, non_linear};
+use super::sink::{Sink, split};
 
 pub(super) struct Q2K;
 pub(super) struct Q3K;
@@ -81,7 +81,7 @@ impl Block for Q4K {
                 let low = _mm256_and_si256(q, nibble);
                 let high = _mm256_and_si256(_mm256_srli_epi16::<4>(q), nibble);
                 for (q, part) in [(low, 2 * pair), (high, 2 * pair + 1)] {
-                    to.shifted(32 * part, split(q), [scales[part]; 2], [offsets[part]; 2]);
+                    to.even::<4>(32 * part, q, scales[part], offsets[part]);
                 }
             }
         }
@@ -107,8 +107,8 @@ impl Block for Q5K {
                 let high_bit = _mm256_and_si256(_mm256_slli_epi16::<3>(bits), fifth);
                 bits = _mm256_srli_epi16::<2>(bits);
                 for (q, bit, part) in [(low, low_bit, 2 * pair), (high, high_bit, 2 * pair + 1)] {
-                    let q = split(_mm256_or_si256(q, bit));
-                    to.shifted(32 * part, q, [scales[part]; 2], [offsets[part]; 2]);
+                    let q = _mm256_or_si256(q, bit);
+                    to.even::<5>(32 * part, q, scales[part], offsets[part]);
                 }
             }
         }
@@ -167,7 +167,8 @@ impl Block for Iq4Xs {
             let six = _mm256_sub_epi32(_mm256_or_si256(low, high), _mm256_set1_epi32(32));
             let scales = times(half(block), six);
             for (part, scale) in scales.into_iter().enumerate() {
-                to.scaled(32 * part, non_linear(block.add(8 + 16 * part)), [scale; 2]);
+                let q = nibbles(block.add(8 + 16 * part));
+                to.looked_up(32 * part, q, non_linear(), scale);
             }
         }
     }

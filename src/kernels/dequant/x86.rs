@@ -3,8 +3,9 @@
 use super::WeightType;
 use super::blocks::{self, Block};
 use super::floats::{self, convert_narrow, convert_wide};
-use super::sink::{NarrowF32, Sink, WideBf16, WideF32};
+use super::sink::{NarrowF32, Sink};
 use super::super_blocks;
+use super::wide::{WideBf16, WideF32};
 
 /// Makes `n` elements, whole blocks, f32.
 ///
