@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Checks that the crate builds with the lowest Rust that Cargo.toml states (edition 2024 does not exist before it).
+# Checks that the crate builds with the lowest Rust that Cargo.toml states (AVX-512 is not stable before it).
 # 1. No dependency in Cargo.lock asks for a newer one. 2. That very compiler checks the crate, where it can be had:
 # a rustup toolchain of that version, or Debian's package of it, unpacked beside the installed one.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
+. "$(dirname "$0")/debian-rustc.sh"
 cd "$ROOT"
 use_rust || die "no cargo $MSRV or newer: run ci/setup.sh"
 use_ccache
@@ -21,7 +22,7 @@ sys.exit(bool(newer))
 
 # Prints the path of a rustc of exactly the lowest version, or fails.
 lowest_rustc() {
-    local toolchain folder=$CACHE/tools/rustc-$MSRV wrapper package version
+    local toolchain
     if have rustup; then
         toolchain=$(rustup toolchain list | awk -v v="$MSRV" 'index($1, v) == 1 {print $1; exit}')
         if [ -n "$toolchain" ]; then
@@ -29,36 +30,7 @@ lowest_rustc() {
             return
         fi
     fi
-    wrapper=$folder/rustc
-    if [ ! -x "$wrapper" ]; then
-        have apt-get && have dpkg || return 1
-        rm -rf "$folder" && mkdir -p "$folder/root"
-        for package in rustc-web rustc; do
-            version=$(apt-cache madison "$package" 2>/dev/null | awk -v v="$MSRV." 'index($3, v) == 1 {print $3; exit}')
-            [ -n "$version" ] && break
-        done
-        [ -n "$version" ] || return 1
-        local std=libstd-rust${package#rustc}-dev
-        (
-            cd "$folder"
-            apt-get download "$package=$version" "$std=$version"
-            # The run-time libraries: rustc's own and LLVM's, as the packages name them.
-            local runtime llvm
-            runtime=$(dpkg -f "$std"_*.deb Depends | grep -oE 'libstd-rust-[a-z0-9.-]+' | head -n 1)
-            apt-get download "$runtime=$version"
-            llvm=$(dpkg -f "$runtime"_*.deb Depends | grep -oE 'libllvm[0-9.]+' | head -n 1)
-            [ -z "$llvm" ] || apt-get download "$llvm"
-            for deb in *.deb; do dpkg -x "$deb" root; done
-            rm -f ./*.deb
-        ) >&2 || return 1
-        local libraries
-        libraries=$(dirname "$(find "$folder/root" -name 'librustc_driver-*.so' | head -n 1)")
-        printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s --sysroot %s "$@"\n' \
-            "$libraries" "$folder/root/usr/bin/rustc" "$folder/root/usr" >"$wrapper"
-        chmod +x "$wrapper"
-    fi
-    "$wrapper" --version >&2 || { rm -rf "$folder"; return 1; }
-    printf '%s' "$wrapper"
+    debian_rustc "$MSRV"
 }
 
 if rustc=$(lowest_rustc); then
