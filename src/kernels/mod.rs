@@ -17,6 +17,7 @@ mod gemm;
 #[cfg_attr(not(target_arch = "x86_64"), path = "gemv/none.rs")]
 mod gemv;
 mod level;
+pub(crate) mod loss;
 #[cfg(test)]
 pub(crate) mod oracle;
 mod product;

@@ -9,6 +9,8 @@ mod backward;
 mod forward;
 #[cfg(target_arch = "x86_64")]
 mod keys;
+#[cfg(not(target_arch = "x86_64"))]
+mod none;
 #[cfg(target_arch = "x86_64")]
 mod panel;
 #[cfg(target_arch = "x86_64")]
@@ -18,6 +20,8 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod visible;
 
+#[cfg(not(target_arch = "x86_64"))]
+use self::{none as backward, none as forward};
 use super::{Crew, Level, Need, Scratch};
 
 /// What an attention is computed from. Matrices lie without gaps, the first dimension fastest.
@@ -46,7 +50,10 @@ impl AttentionShape {
     /// Whether there is anything to compute, and a level that can.
     fn is_offered(&self, level: Level) -> bool {
         let sizes = [self.tokens, self.heads, self.groups, self.head_k, self.head_v];
-        level >= Level::Avx512 && !sizes.contains(&0) && self.heads.is_multiple_of(self.groups)
+        cfg!(target_arch = "x86_64")
+            && level >= Level::Avx512
+            && !sizes.contains(&0)
+            && self.heads.is_multiple_of(self.groups)
     }
 }
 
@@ -93,10 +100,7 @@ pub(crate) struct AttentionBack {
 impl TrainAttention {
     /// The memory it works with, if this level has a kernel for it.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
-        #[cfg(target_arch = "x86_64")]
-        return self.shape.is_offered(level).then(|| forward::need(&self.shape));
-        #[cfg(not(target_arch = "x86_64"))]
-        return None;
+        self.shape.is_offered(level).then(|| forward::need(&self.shape))
     }
 
     /// Computes `out` and `lse`, with all threads of the crew.
@@ -107,20 +111,14 @@ impl TrainAttention {
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew, scratch: Scratch) {
         debug_assert!(self.shape.is_offered(level));
         // SAFETY: the level is at least AVX-512; the rest is handed on.
-        #[cfg(target_arch = "x86_64")]
-        unsafe {
-            forward::run(self, crew, scratch)
-        };
+        unsafe { forward::run(self, crew, scratch) }
     }
 }
 
 impl AttentionBack {
     /// The memory it works with, if this level has a kernel for it.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
-        #[cfg(target_arch = "x86_64")]
-        return self.shape.is_offered(level).then(|| backward::need(&self.shape));
-        #[cfg(not(target_arch = "x86_64"))]
-        return None;
+        self.shape.is_offered(level).then(|| backward::need(&self.shape))
     }
 
     /// Computes `dq`, `dk` and `dv`, with all threads of the crew.
@@ -131,9 +129,6 @@ impl AttentionBack {
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew, scratch: Scratch) {
         debug_assert!(self.shape.is_offered(level));
         // SAFETY: the level is at least AVX-512; the rest is handed on.
-        #[cfg(target_arch = "x86_64")]
-        unsafe {
-            backward::run(self, crew, scratch)
-        };
+        unsafe { backward::run(self, crew, scratch) }
     }
 }
