@@ -1,7 +1,11 @@
 //! Products of a matrix of weights with the vectors of some tokens, and what goes back through them: the entries that
 //! choose among the kernels.
 
-use super::{Crew, Level, Need, Queue, Scratch, Weight, gemm, gemv};
+use super::{Crew, Level, Need, Queue, Scratch, Weight, WeightType, gemm, gemv};
+
+#[cfg(test)]
+#[path = "product_tests.rs"]
+mod tests;
 
 /// `y[t * y_stride + r] = sum over k of W[r][k] * x[t * x_stride + k]`, for every row and token.
 #[derive(Clone, Copy, Debug)]
@@ -18,10 +22,25 @@ pub(crate) struct Product {
     pub y_stride: usize,
 }
 
+/// Which kernels compute a product.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// Those for a few tokens, several times: weights are multiplied as they are, with the tokens rounded to 8 bits.
+    Few,
+    /// Those for many: weights are dequantized first.
+    Many,
+}
+
+/// Tokens that the kernels for a few are given at a time, at most.
+const GROUP: usize = 8;
+
 impl Product {
-    /// The memory to work with; `None` if there is no kernel for this product.
+    /// The memory to work with; `None` if there is no kernel for this product, or the engine's own is quicker.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
-        gemv::need(self, level).or_else(|| gemm::need(self, level))
+        match self.way(level)? {
+            Way::Few => gemv::need(&self.group(0), level),
+            Way::Many => gemm::need(self, level),
+        }
     }
 
     /// Computes it. Every thread of the crew calls this.
@@ -46,14 +65,65 @@ impl Product {
         scratch: Scratch,
         queue: &mut Queue,
     ) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's; groups are products with some of the tokens.
         unsafe {
-            if gemv::need(self, level).is_some() {
-                gemv::run(self, level, crew, scratch, queue);
-            } else {
-                gemm::run(self, level, crew, scratch, queue);
+            match self.way(level) {
+                Some(Way::Few) => {
+                    for first in (0..self.tokens).step_by(GROUP) {
+                        gemv::run(&self.group(first), level, crew, scratch, queue);
+                    }
+                }
+                Some(Way::Many) => gemm::run(self, level, crew, scratch, queue),
+                None => {}
             }
         }
+    }
+
+    /// The product with a few of the tokens.
+    fn group(&self, first: usize) -> Self {
+        Self {
+            x: self.x.wrapping_add(first * self.x_stride),
+            y: self.y.wrapping_add(first * self.y_stride),
+            tokens: GROUP.min(self.tokens - first),
+            ..*self
+        }
+    }
+
+    fn way(&self, level: Level) -> Option<Way> {
+        let weight_type = self.weight.weight_type;
+        let few = self.tokens <= most_of_few(weight_type, level);
+        if few && gemv::need(&self.group(0), level).is_some() {
+            return Some(Way::Few);
+        }
+        let many = least_of_many(weight_type, level).is_some_and(|least| self.tokens >= least);
+        (many && gemm::need(self, level).is_some()).then_some(Way::Many)
+    }
+}
+
+/// Up to how many tokens the kernels for a few are quicker, where there are any.
+fn most_of_few(weight_type: WeightType, level: Level) -> usize {
+    use WeightType::*;
+    match (level, weight_type) {
+        (Level::Avx512Bf16, F32 | F16 | Bf16) => 8,
+        (Level::Avx512Bf16, _) => 16,
+        (Level::Avx512Vnni, F32 | F16 | Bf16) => 32,
+        // More than twice as fast as f32, unless the weights are large and come from far away again and again.
+        (Level::Avx512Vnni, Q8_0 | Q6K) => 64,
+        (Level::Avx512Vnni, _) => usize::MAX,
+        _ => 32,
+    }
+}
+
+/// From how many tokens on the kernels for many are quicker than the engine's; `None`: they never are.
+fn least_of_many(weight_type: WeightType, level: Level) -> Option<usize> {
+    use WeightType::*;
+    match (level, weight_type) {
+        (Level::None, _) => None,
+        // With eight floats to a vector, the engine's products of bytes are as quick.
+        (Level::Avx2, Q2K | Q4K | Q5K) => None,
+        (Level::Avx2, _) | (_, Other(..)) => Some(32),
+        (Level::Avx512 | Level::Avx512Vnni, _) => Some(16),
+        (Level::Avx512Bf16, _) => Some(8),
     }
 }
 
