@@ -107,6 +107,7 @@ unsafe fn in_pieces(
 ///
 /// # Safety
 /// The processor has the level, and `out` takes `n` numbers.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "the level is x86-64's"))]
 unsafe fn round(level: Level, piece: &[f32; PIECE], n: usize, out: *mut u16) {
     // SAFETY: at most the whole piece is read, and `out` takes `n` numbers.
     unsafe {
