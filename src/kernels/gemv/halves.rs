@@ -87,10 +87,11 @@ impl<H: Halves> Format<1, 2> for H {
         // SAFETY: the caller promises the processor and the blocks.
         unsafe {
             let words = Words::load(row, H::WORDS, blocks);
-            let mut quants = nibbles(words.pick(&H::QUANTS));
-            if H::HAS_FIFTH {
-                quants = with_fifths(quants, words.pick(&H::FIFTHS));
-            }
+            let bytes = words.pick(&H::QUANTS);
+            let mut quants = match H::HAS_FIFTH {
+                true => with_fifths(bytes, words.pick(&H::FIFTHS)),
+                false => nibbles(bytes),
+            };
             if H::IS_NON_LINEAR {
                 quants = non_linear(quants);
             }
@@ -135,7 +136,7 @@ pub(super) unsafe fn non_linear(numbers: [__m512i; 2]) -> [__m512i; 2] {
 /// # Safety
 /// The processor has AVX-512 BW.
 #[inline(always)]
-unsafe fn with_fifths(quants: [__m512i; 2], fifths: __m512i) -> [__m512i; 2] {
+unsafe fn with_fifths(quants: __m512i, fifths: __m512i) -> [__m512i; 2] {
     // SAFETY: the caller knows that the processor has it.
     unsafe {
         // Each byte of the bits goes to the eight quants that they are of, which look at one bit each.
@@ -144,12 +145,14 @@ unsafe fn with_fifths(quants: [__m512i; 2], fifths: __m512i) -> [__m512i; 2] {
         let first = _mm512_shuffle_epi8(fifths, bytes);
         let bytes = _mm512_or_si512(bytes, _mm512_set1_epi8(2));
         let second = _mm512_shuffle_epi8(fifths, bytes);
-        let first = _mm512_test_epi8_mask(first, bit);
-        let second = _mm512_test_epi8_mask(second, bit);
         let sixteen = _mm512_set1_epi8(16);
+        let low = _mm512_set1_epi8(15);
+        let first = _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(first, bit), sixteen);
+        let second = _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(second, bit), sixteen);
+        // (a & b) | c
         [
-            _mm512_mask_add_epi8(quants[0], first, quants[0], sixteen),
-            _mm512_mask_add_epi8(quants[1], second, quants[1], sixteen),
+            _mm512_ternarylogic_epi32::<0xea>(quants, low, first),
+            _mm512_ternarylogic_epi32::<0xea>(_mm512_srli_epi16::<4>(quants), low, second),
         ]
     }
 }

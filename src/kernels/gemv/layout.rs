@@ -69,6 +69,11 @@ impl Layout {
         width.div_ceil(BLOCK * self.blocks)
     }
 
+    /// Whether a row may have fewer blocks in its last step than in others: not if a step is the type's own block.
+    pub(super) const fn may_end_early(&self) -> bool {
+        self.blocks * BLOCK < 256
+    }
+
     /// Bytes of one token's activations.
     pub(super) const fn bytes(&self, width: usize) -> usize {
         self.steps(width) * self.step_bytes()

@@ -7,7 +7,7 @@ use super::layout::{BLOCK, Factors, Format, Layout, ROWS};
 
 /// How many bytes ahead of the weights in use memory is asked for more, at least: far enough for memory's latency, and
 /// not past what the second-level cache can keep.
-const AHEAD: usize = 8192;
+const AHEAD: usize = 12 << 10;
 
 /// Where a kernel reads and writes.
 #[derive(Clone, Copy)]
@@ -98,7 +98,7 @@ where
             next = next.wrapping_add(ROWS * F::BYTES);
             blocks -= F::LAYOUT.blocks;
         }
-        if blocks > 0 {
+        if F::LAYOUT.may_end_early() && blocks > 0 {
             prefetch(next, ROWS * F::BYTES * blocks / F::LAYOUT.blocks);
             step::<F, D, U, V, T>(&mut sums, &rows, blocks, &tokens);
         }
