@@ -92,12 +92,14 @@ pub(crate) unsafe fn run(
             }
         }
         let first = piece * chunk;
+        let rows = chunk.min(w.rows - first);
         // SAFETY: the rows are the weight's, and no other thread computes them.
         unsafe {
             let place = Place {
                 weights: w.data.add(first * w.stride),
                 stride: w.stride,
-                rows: chunk.min(w.rows - first),
+                rows,
+                apart: rows.div_ceil(ROWS),
                 width: w.width,
                 activations: scratch.own,
                 y: p.y.add(first),
@@ -115,7 +117,7 @@ fn chunk(w: &Weight, threads: usize) -> usize {
     w.rows.div_ceil(threads * rounds).next_multiple_of(ROWS).max(ROWS)
 }
 
-/// All rows of a place, a few at a time for all tokens, so that they come from memory once.
+/// All rows of a place, a few together for all tokens, so that they come from memory once.
 ///
 /// # Safety
 /// As for [`block`].
@@ -125,7 +127,7 @@ where
     F: Format<U, V>,
     D: Dot,
 {
-    for first in (0..place.rows).step_by(ROWS) {
+    for first in 0..place.apart {
         let mut t = 0;
         while t < tokens {
             // SAFETY: the rows and tokens from here on are some of the place's.

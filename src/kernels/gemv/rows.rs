@@ -5,9 +5,12 @@ use std::arch::x86_64::*;
 use super::dot::Dot;
 use super::layout::{BLOCK, Factors, Format, Layout, ROWS};
 
-/// How many bytes ahead of the weights in use memory is asked for more, at least: far enough for memory's latency, and
-/// not past what the second-level cache can keep.
-const AHEAD: usize = 12 << 10;
+/// How many bytes ahead of the weights in use memory is asked for more. Measured.
+const NEAR: usize = 256;
+/// The same where activations fill much of the first-level cache, into which no weights are brought early then.
+const FAR: usize = 2048;
+/// So many bytes of activations are much of it.
+const MANY: usize = 10 << 10;
 
 /// Where a kernel reads and writes.
 #[derive(Clone, Copy)]
@@ -18,6 +21,9 @@ pub(super) struct Place {
     pub stride: usize,
     /// Rows to compute.
     pub rows: usize,
+    /// Rows from one of those that are computed together to the next. Each is the head of as many that follow each other
+    /// in memory, which then comes by itself: the processor sees so many streams.
+    pub apart: usize,
     /// Elements of a row.
     pub width: usize,
     /// The first token's quantized activations; the others follow.
@@ -47,12 +53,13 @@ impl Place {
         }
     }
 
-    /// The first rows. Those that are not there are replaced by the last that is.
+    /// Rows that are computed together. In place of one that is not there it is the first.
     #[inline(always)]
     fn rows(&self) -> [*const u8; ROWS] {
         let mut rows = [self.weights; ROWS];
         for (r, row) in rows.iter_mut().enumerate() {
-            *row = row.wrapping_add(self.stride * r.min(self.rows - 1));
+            let at = r * self.apart;
+            *row = row.wrapping_add(if at < self.rows { at * self.stride } else { 0 });
         }
         rows
     }
@@ -68,7 +75,7 @@ impl Place {
     }
 }
 
-/// Computes up to [`ROWS`] rows for `T` tokens.
+/// Computes up to [`ROWS`] rows, the first ones of their streams, for `T` tokens.
 ///
 /// # Safety
 /// The processor has AVX-512 F, BW, VL and DQ and what `D` needs; what `place` shows is there.
@@ -80,14 +87,13 @@ where
 {
     let mut rows = place.rows();
     let mut tokens = place.tokens::<T>(&F::LAYOUT);
-    // What comes next is asked for in the order of memory, which the rows together are not read in.
-    let mut next = place.weights.wrapping_add(AHEAD.max(ROWS * place.stride));
+    let are_many = T * F::LAYOUT.bytes(place.width) > MANY;
     let mut blocks = place.width / BLOCK;
     // SAFETY: as above; the rows have that many blocks, and the tokens as many steps.
     unsafe {
         let mut sums = [_mm512_setzero_ps(); T];
         while blocks >= F::LAYOUT.blocks {
-            prefetch(next, ROWS * F::BYTES);
+            prefetch(&rows, F::BYTES, are_many);
             step::<F, D, U, V, T>(&mut sums, &rows, F::LAYOUT.blocks, &tokens);
             for row in &mut rows {
                 *row = row.wrapping_add(F::BYTES);
@@ -95,27 +101,38 @@ where
             for token in &mut tokens {
                 *token = token.wrapping_add(F::LAYOUT.step_bytes());
             }
-            next = next.wrapping_add(ROWS * F::BYTES);
             blocks -= F::LAYOUT.blocks;
         }
         if F::LAYOUT.may_end_early() && blocks > 0 {
-            prefetch(next, ROWS * F::BYTES * blocks / F::LAYOUT.blocks);
+            prefetch(&rows, F::BYTES, are_many);
             step::<F, D, U, V, T>(&mut sums, &rows, blocks, &tokens);
         }
-        let present = ((1u32 << place.rows.min(ROWS)) - 1) as __mmask8;
         for (t, sums) in sums.iter().enumerate() {
-            let values = over_quarters(*sums);
-            _mm_mask_storeu_ps(place.y.add(t * place.y_stride), present, values);
+            let mut values = [0.0f32; ROWS];
+            _mm_storeu_ps(values.as_mut_ptr(), over_quarters(*sums));
+            for (r, value) in values.iter().enumerate() {
+                if r * place.apart < place.rows {
+                    *place.y.add(t * place.y_stride + r * place.apart) = *value;
+                }
+            }
         }
     }
 }
 
-/// Asks for the lines that hold so many bytes, which need not be there.
+/// Asks for the lines that come a while after so many bytes of each row. They need not be there.
 #[inline(always)]
-fn prefetch(from: *const u8, bytes: usize) {
-    for line in (0..bytes).step_by(64) {
-        // SAFETY: a hint reads nothing; every x86-64 processor knows it.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(line).cast()) };
+fn prefetch(rows: &[*const u8; ROWS], bytes: usize, are_many: bool) {
+    for row in rows {
+        for line in (0..bytes).step_by(64) {
+            // SAFETY: a hint reads nothing; every x86-64 processor knows it.
+            unsafe {
+                if are_many {
+                    _mm_prefetch::<_MM_HINT_T1>(row.wrapping_add(FAR + line).cast());
+                } else {
+                    _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(NEAR + line).cast());
+                }
+            }
+        }
     }
 }
 
