@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::layout::{BLOCK, Layout};
+use super::layout::{BLOCK, Extra, Layout, QUARTER};
 
 /// Quantizes one token's activations, `x`, of which there are `width`.
 ///
@@ -10,22 +10,19 @@ use super::layout::{BLOCK, Layout};
 /// is the scale, and all that is computed with it.
 ///
 /// # Safety
-/// The processor has AVX-512 F, BW, VL and DQ; `x` can be read, and `to` be written for [`Layout::bytes`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+/// The processor has AVX2; `x` can be read, and `to` be written for [`Layout::bytes`].
+#[target_feature(enable = "avx2")]
 pub(super) unsafe fn quantize(layout: &Layout, x: *const f32, width: usize, to: *mut u8) {
     for step in 0..layout.steps(width) {
-        // SAFETY: blocks of the token, and a step of its place.
-        unsafe {
-            let to = to.add(step * layout.step_bytes());
-            for block in 0..layout.blocks {
-                let at = (step * layout.blocks + block) * BLOCK;
-                let x = if at < width { elements(x.add(at)) } else { [_mm512_setzero_ps(); 2] };
-                quantize_block(layout, x, block, to);
-            }
-            if layout.offset != 0 || layout.sums {
-                for unit in 0..layout.units() {
-                    sum_unit(layout, to.add(unit * layout.unit_bytes()));
-                }
+        for block in 0..layout.blocks {
+            let at = (step * layout.blocks + block) * BLOCK;
+            let slot = layout.slot(block);
+            let (unit, part) = (slot / layout.unit_blocks(), slot % layout.unit_blocks());
+            // SAFETY: a block of the token, and a unit of the step's place.
+            unsafe {
+                let x = if at < width { elements(x.add(at)) } else { [_mm256_setzero_ps(); 4] };
+                let unit = to.add(step * layout.step_bytes() + unit * layout.unit_bytes());
+                quantize_block(layout, x, unit, part);
             }
         }
     }
@@ -34,74 +31,95 @@ pub(super) unsafe fn quantize(layout: &Layout, x: *const f32, width: usize, to: 
 /// The elements of a block.
 ///
 /// # Safety
-/// The processor has AVX-512 F; they can be read.
-#[target_feature(enable = "avx512f")]
+/// The processor has AVX; they can be read.
+#[target_feature(enable = "avx")]
 #[inline]
-unsafe fn elements(x: *const f32) -> [__m512; 2] {
-    // SAFETY: the caller promises it.
-    unsafe { [_mm512_loadu_ps(x), _mm512_loadu_ps(x.add(16))] }
+unsafe fn elements(x: *const f32) -> [__m256; 4] {
+    let mut elements = [_mm256_setzero_ps(); 4];
+    for (i, eight) in elements.iter_mut().enumerate() {
+        // SAFETY: the caller promises it.
+        *eight = unsafe { _mm256_loadu_ps(x.add(8 * i)) };
+    }
+    elements
 }
 
-/// Quantizes one block of a step.
+/// Quantizes one block, which is a part of a unit.
 ///
 /// # Safety
-/// As for [`quantize`]; `to` is the step.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+/// As for [`quantize`]: the unit has place for it.
+#[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn quantize_block(layout: &Layout, x: [__m512; 2], block: usize, to: *mut u8) {
-    // As integers, so that the largest is NaN if there is one.
-    let size = x.map(|x| _mm512_castps_si512(_mm512_abs_ps(x)));
-    let largest = _mm512_reduce_max_epu32(_mm512_max_epu32(size[0], size[1]));
-    let largest = f32::from_bits(largest);
-    let inverse = _mm512_set1_ps(if largest > 0.0 { 127.0 / largest } else { 0.0 });
-    let quants = x.map(|x| _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse)));
-    let bytes = quants.map(|q| _mm512_cvtepi32_epi8(q));
+unsafe fn quantize_block(layout: &Layout, x: [__m256; 4], unit: *mut u8, part: usize) {
+    let largest = largest(x);
+    let scale = largest / 127.0;
+    let inverse = _mm256_set1_ps(if largest > 0.0 { 127.0 / largest } else { 0.0 });
+    let q = x.map(|x| _mm256_cvtps_epi32(_mm256_mul_ps(x, inverse)));
+    let first = _mm256_packs_epi32(q[0], q[1]);
+    let second = _mm256_packs_epi32(q[2], q[3]);
+    // The elements by fours, the even ones of these in the lower half.
+    let mixed = _mm256_packs_epi16(first, second);
+    let bytes = _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 
-    let slot = layout.slot(block);
-    let (unit, part) = (slot / (2 * layout.vectors), slot % (2 * layout.vectors));
-    // A quarter of two vectors, or two quarters of one.
-    let (first, second) = if layout.vectors == 2 { (16 * part, 64) } else { (32 * part, 16) };
-    let scale = _mm256_set1_ps(largest / 127.0);
+    // A quarter of two vectors, or two quarters of one; each with four lanes of scales.
+    let (first, second, lanes) = match layout.vectors {
+        2 => (QUARTER * part, layout.vector, QUARTER),
+        _ => (2 * QUARTER * part, QUARTER, 2 * QUARTER),
+    };
+    let scales = _mm_set1_ps(scale);
     // SAFETY: all of it is within the unit.
     unsafe {
-        let unit = to.add(unit * layout.unit_bytes());
-        _mm_storeu_si128(unit.add(first).cast(), bytes[0]);
-        _mm_storeu_si128(unit.add(first + second).cast(), bytes[1]);
-        let scales: *mut f32 = unit.add(layout.scales_at()).cast();
+        let halves = [_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes)];
+        _mm_storeu_si128(unit.add(first).cast(), halves[0]);
+        _mm_storeu_si128(unit.add(first + second).cast(), halves[1]);
+        let (at, extra) = (unit.add(layout.scales_at()), unit.add(layout.extra_at()));
+        for lane in (0..lanes).step_by(QUARTER) {
+            _mm_storeu_ps(at.add(lanes * part + lane).cast(), scales);
+        }
+        if layout.extra == Extra::None {
+            return;
+        }
+        let mut sums = halves.map(|half| fours(half));
         if layout.vectors == 2 {
-            _mm_storeu_ps(scales.add(4 * part), _mm256_castps256_ps128(scale));
-        } else {
-            _mm256_storeu_ps(scales.add(8 * part), scale);
+            sums[0] = _mm_add_epi32(sums[0], sums[1]);
+        }
+        for (lane, sums) in (0..lanes).step_by(QUARTER).zip(sums) {
+            let extra = extra.add(lanes * part + lane);
+            match layout.extra {
+                Extra::None => {}
+                Extra::Lanes(offset) => {
+                    _mm_storeu_si128(extra.cast(), _mm_mullo_epi32(sums, _mm_set1_epi32(-offset)));
+                }
+                Extra::Quarters(factor) => {
+                    let two = _mm_hadd_epi32(sums, sums);
+                    let sum = _mm_cvtepi32_ps(_mm_hadd_epi32(two, two));
+                    let scale = _mm_set1_ps(scale * factor as f32);
+                    _mm_storeu_ps(extra.cast(), _mm_mul_ps(sum, scale));
+                }
+            }
         }
     }
 }
 
-/// Sums up a unit, as its layout needs it.
-///
-/// # Safety
-/// As for [`quantize`]; all blocks of the unit are there.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+/// The largest size of an element; NaN if there is one.
+#[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn sum_unit(layout: &Layout, unit: *mut u8) {
-    let ones = _mm512_set1_epi8(1);
-    // SAFETY: all of it is within the unit.
-    unsafe {
-        let mut pairs = _mm512_maddubs_epi16(ones, _mm512_loadu_si512(unit.cast()));
-        if layout.vectors == 2 {
-            let second = _mm512_loadu_si512(unit.add(64).cast());
-            pairs = _mm512_add_epi16(pairs, _mm512_maddubs_epi16(ones, second));
-        }
-        if layout.offset != 0 {
-            let offsets = _mm512_madd_epi16(pairs, _mm512_set1_epi16(-layout.offset as i16));
-            _mm512_storeu_si512(unit.add(layout.offsets_at()).cast(), offsets);
-        }
-        if layout.sums {
-            let lanes = _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
-            let two = _mm512_add_epi32(lanes, _mm512_shuffle_epi32::<0b10_11_00_01>(lanes));
-            let four = _mm512_add_epi32(two, _mm512_shuffle_epi32::<0b01_00_11_10>(two));
-            let scales = _mm512_loadu_ps(unit.add(layout.scales_at()).cast());
-            let sums = _mm512_mul_ps(_mm512_cvtepi32_ps(four), scales);
-            _mm512_storeu_ps(unit.add(layout.sums_at()).cast(), sums);
-        }
-    }
+fn largest(x: [__m256; 4]) -> f32 {
+    // As integers, of which those of NaNs are the largest.
+    let mask = _mm256_set1_epi32(i32::MAX);
+    let size = x.map(|x| _mm256_and_si256(_mm256_castps_si256(x), mask));
+    let two = [_mm256_max_epu32(size[0], size[1]), _mm256_max_epu32(size[2], size[3])];
+    let eight = _mm256_max_epu32(two[0], two[1]);
+    let upper = _mm256_extracti128_si256::<1>(eight);
+    let four = _mm_max_epu32(_mm256_castsi256_si128(eight), upper);
+    let two = _mm_max_epu32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+    let one = _mm_max_epu32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two));
+    f32::from_bits(_mm_cvtsi128_si32(one) as u32)
+}
+
+/// The sums of bytes by fours.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn fours(bytes: __m128i) -> __m128i {
+    let pairs = _mm_maddubs_epi16(_mm_set1_epi8(1), bytes);
+    _mm_madd_epi16(pairs, _mm_set1_epi16(1))
 }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::layout::{Factors, Format, Layout, ROWS};
+use super::layout::{Extra, Factors, Format, Layout, ROWS};
 
 /// Four blocks are a step of two units: two blocks fill a vector.
 pub(super) struct Q8_0;
@@ -11,8 +11,14 @@ pub(super) struct Q8_0;
 const BYTES: usize = 34;
 
 impl Format<2, 1> for Q8_0 {
-    const LAYOUT: Layout =
-        Layout { blocks: 4, vectors: 1, offset: 128, sums: false, interleave: 1 };
+    const LAYOUT: Layout = Layout {
+        vector: 64,
+        vectors: 1,
+        blocks: 4,
+        group: 4,
+        interleave: 1,
+        extra: Extra::Lanes(128),
+    };
     const BYTES: usize = 4 * BYTES;
 
     #[inline(always)]

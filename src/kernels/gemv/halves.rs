@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::layout::{Factors, Format, Layout, ROWS};
+use super::layout::{Extra, Factors, Format, Layout, ROWS};
 use super::words::{Heads, Picks, Words, heads, picks};
 
 /// One of these types. A block is, in this order: a scale; perhaps a minimum; perhaps the fifth bits of all quants;
@@ -59,8 +59,14 @@ impl Halves for Iq4Nl {
 }
 
 impl<H: Halves> Format<1, 2> for H {
-    const LAYOUT: Layout =
-        Layout { blocks: 4, vectors: 2, offset: H::OFFSET, sums: H::HAS_MIN, interleave: 1 };
+    const LAYOUT: Layout = Layout {
+        vector: 64,
+        vectors: 2,
+        blocks: 4,
+        group: 4,
+        interleave: 1,
+        extra: if H::HAS_MIN { Extra::Quarters(1) } else { Extra::Lanes(H::OFFSET) },
+    };
     const BYTES: usize = 8 * H::WORDS;
 
     #[inline(always)]

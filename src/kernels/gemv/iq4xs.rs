@@ -3,15 +3,21 @@
 use std::arch::x86_64::*;
 
 use super::halves::{nibbles, non_linear};
-use super::layout::{Factors, Format, Layout, ROWS};
+use super::layout::{Extra, Factors, Format, Layout, ROWS};
 use super::supers::{bytes, first_two, floats, word};
 
 /// The first four parts are one unit, the last four the other.
 pub(super) struct Iq4Xs;
 
 impl Format<2, 2> for Iq4Xs {
-    const LAYOUT: Layout =
-        Layout { blocks: 8, vectors: 2, offset: 128, sums: false, interleave: 1 };
+    const LAYOUT: Layout = Layout {
+        vector: 64,
+        vectors: 2,
+        blocks: 8,
+        group: 8,
+        interleave: 1,
+        extra: Extra::Lanes(128),
+    };
     const BYTES: usize = 136;
 
     #[inline(always)]

@@ -2,20 +2,20 @@
 
 use std::arch::x86_64::*;
 
-use super::layout::{Factors, Format, Layout, ROWS};
+use super::layout::{Extra, Factors, Format, Layout, ROWS};
 use super::supers::{Turns, bytes, first_two, floats, last_two, turns, with_bits};
 
 pub(super) struct Q2K;
 pub(super) struct Q3K;
 
 /// A unit is, of both halves of the block, 32 elements: two bits of all bytes.
-const fn layout(offset: i32, sums: bool) -> Layout {
-    Layout { blocks: 8, vectors: 1, offset, sums, interleave: 4 }
+const fn layout(extra: Extra) -> Layout {
+    Layout { vector: 64, vectors: 1, blocks: 8, group: 8, interleave: 4, extra }
 }
 
-/// Each scale has a minimum beside it, both of 4 bits.
+/// Each scale has a minimum beside it, both of 4 bits, which is subtracted.
 impl Format<4, 1> for Q2K {
-    const LAYOUT: Layout = layout(0, true);
+    const LAYOUT: Layout = layout(Extra::Quarters(-1));
     const BYTES: usize = 84;
 
     #[inline(always)]
@@ -29,8 +29,8 @@ impl Format<4, 1> for Q2K {
                 scales[r] = _mm512_and_si512(both, _mm512_set1_epi32(15));
                 mins[r] = _mm512_srli_epi32::<4>(both);
             }
-            let min = _mm512_sub_ps(_mm512_setzero_ps(), floats(rows, 82));
-            Factors { scales: times(scales, floats(rows, 80)), mins: times(mins, min) }
+            let (scale, min) = (floats(rows, 80), floats(rows, 82));
+            Factors { scales: times(scales, scale), mins: times(mins, min) }
         }
     }
 
@@ -43,7 +43,7 @@ impl Format<4, 1> for Q2K {
 
 /// A third bit of the elements is apart; scales have 6 bits.
 impl Format<4, 1> for Q3K {
-    const LAYOUT: Layout = layout(4, false);
+    const LAYOUT: Layout = layout(Extra::Lanes(4));
     const BYTES: usize = 110;
 
     #[inline(always)]

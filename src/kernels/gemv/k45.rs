@@ -3,14 +3,22 @@
 
 use std::arch::x86_64::*;
 
-use super::layout::{Factors, Format, Layout, ROWS};
+use super::layout::{Extra, Factors, Format, Layout, ROWS};
 use super::supers::{Turns, bytes, first_two, floats, last_two, turns, with_bits};
 
 pub(super) struct Q4K;
 pub(super) struct Q5K;
 
 /// The even parts are one unit, the odd ones the other.
-const LAYOUT: Layout = Layout { blocks: 8, vectors: 2, offset: 0, sums: true, interleave: 2 };
+const LAYOUT: Layout = Layout {
+    vector: 64,
+    vectors: 2,
+    blocks: 8,
+    group: 8,
+    interleave: 2,
+    // Minimums are subtracted.
+    extra: Extra::Quarters(-1),
+};
 
 impl Format<2, 2> for Q4K {
     const LAYOUT: Layout = LAYOUT;
@@ -88,8 +96,6 @@ unsafe fn factors(rows: &[*const u8; ROWS]) -> Factors<2> {
             *small = _mm512_cvtepu8_epi32(scales_and_mins(_mm_loadu_si128(row.cast())));
         }
         let (scale, min) = (floats(rows, 0), floats(rows, 2));
-        // Minimums are subtracted.
-        let min = _mm512_sub_ps(_mm512_setzero_ps(), min);
         let ([a, b], [c, d]) = (first_two(small), last_two(small));
         Factors {
             scales: [_mm512_mul_ps(a, scale), _mm512_mul_ps(b, scale)],

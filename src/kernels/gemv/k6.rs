@@ -2,14 +2,21 @@
 
 use std::arch::x86_64::*;
 
-use super::layout::{Factors, Format, Layout, ROWS};
+use super::layout::{Extra, Factors, Format, Layout, ROWS};
 use super::supers::{Turns, bytes, first_two, floats, last_two, turns, with_bits};
 
 /// A unit is 64 elements.
 pub(super) struct Q6K;
 
 impl Format<4, 1> for Q6K {
-    const LAYOUT: Layout = Layout { blocks: 8, vectors: 1, offset: 32, sums: false, interleave: 1 };
+    const LAYOUT: Layout = Layout {
+        vector: 64,
+        vectors: 1,
+        blocks: 8,
+        group: 8,
+        interleave: 1,
+        extra: Extra::Lanes(32),
+    };
     const BYTES: usize = 210;
 
     #[inline(always)]

@@ -4,64 +4,71 @@ use std::arch::x86_64::{__m512, __m512i};
 
 /// Elements that share a scale.
 pub(super) const BLOCK: usize = 32;
-/// Bytes of a vector.
-const VECTOR: usize = 64;
+/// Bytes of a quarter of the widest vectors: there are four of 32 bits in it, one for each of [`ROWS`].
+pub(super) const QUARTER: usize = 16;
 /// Rows that are computed together: the quarters of their sums are added up side by side.
 pub(super) const ROWS: usize = 4;
 
 /// The order of the activations in one step of a type's kernel: they are moved once, so that weights need not be.
 ///
 /// A step is some units. Each quarter of a unit's vectors has a scale of its own among the weights. A unit is, in this
-/// order: its vectors of quants; if something was added to the weights' quants, the lanes' sums times minus that; the
-/// quarters' scales; if the type has minimums, the quarters' sums.
+/// order: its vectors of quants; the quarters' scales; what belongs to [`Extra`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
-    /// Blocks of a step.
-    pub blocks: usize,
+    /// Bytes of a vector.
+    pub vector: usize,
     /// Vectors of quants in a unit. With two, a block is a quarter of both; with one, two quarters of it.
     pub vectors: usize,
-    /// What was added to the weights' quants.
-    pub offset: i32,
-    /// Whether the type adds a minimum to each weight.
-    pub sums: bool,
-    /// In what order the blocks lie: all those whose number divided by this leaves 0, then 1, and so on.
+    /// Blocks of a step.
+    pub blocks: usize,
+    /// Blocks that are put in another order, then so many again.
+    pub group: usize,
+    /// In what order: all those whose number divided by this leaves 0, then 1, and so on.
     pub interleave: usize,
+    pub extra: Extra,
+}
+
+/// What a unit of activations has besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extra {
+    None,
+    /// Each lane's sum times minus what was added to the weights' quants, which makes up for that.
+    Lanes(i32),
+    /// Each quarter's sum, with its scale, times something.
+    Quarters(i32),
 }
 
 impl Layout {
+    /// Blocks of a unit.
+    pub(super) const fn unit_blocks(&self) -> usize {
+        self.vector / BLOCK * self.vectors
+    }
+
     /// Where a block of the step lies, counted in blocks.
     pub(super) const fn slot(&self, block: usize) -> usize {
-        block % self.interleave * (self.blocks / self.interleave) + block / self.interleave
-    }
-
-    /// Units of a step.
-    pub(super) const fn units(&self) -> usize {
-        self.blocks / (2 * self.vectors)
-    }
-
-    /// Where a unit's lane sums are.
-    pub(super) const fn offsets_at(&self) -> usize {
-        VECTOR * self.vectors
+        let (group, block) = (block / self.group, block % self.group);
+        let parts = self.group / self.interleave;
+        group * self.group + block % self.interleave * parts + block / self.interleave
     }
 
     /// Where a unit's scales are.
     pub(super) const fn scales_at(&self) -> usize {
-        self.offsets_at() + VECTOR * (self.offset != 0) as usize
+        self.vector * self.vectors
     }
 
-    /// Where a unit's sums are.
-    pub(super) const fn sums_at(&self) -> usize {
-        self.scales_at() + VECTOR
+    /// Where a unit's [`Extra`] is.
+    pub(super) const fn extra_at(&self) -> usize {
+        self.scales_at() + self.vector
     }
 
     /// Bytes of a unit.
     pub(super) const fn unit_bytes(&self) -> usize {
-        self.sums_at() + VECTOR * self.sums as usize
+        self.extra_at() + if matches!(self.extra, Extra::None) { 0 } else { self.vector }
     }
 
     /// Bytes of a step.
     pub(super) const fn step_bytes(&self) -> usize {
-        self.units() * self.unit_bytes()
+        self.blocks / self.unit_blocks() * self.unit_bytes()
     }
 
     /// Steps of a row: the last may have fewer blocks.
@@ -84,7 +91,7 @@ impl Layout {
 #[derive(Clone, Copy)]
 pub(super) struct Factors<const U: usize> {
     pub scales: [__m512; U],
-    /// What is multiplied with the sums; never looked at if the layout has none.
+    /// What the quarters' sums are multiplied with; never looked at if the layout has none.
     pub mins: [__m512; U],
 }
 

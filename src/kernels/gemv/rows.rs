@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::dot::Dot;
-use super::layout::{BLOCK, Factors, Format, Layout, ROWS};
+use super::layout::{BLOCK, Extra, Factors, Format, Layout, ROWS};
 
 /// How many bytes ahead of the weights in use memory is asked for more. Measured.
 const NEAR: usize = 256;
@@ -190,9 +190,10 @@ unsafe fn unit<F, D, const U: usize, const V: usize, const T: usize, const UNIT:
         }
         for (sum, token) in sums.iter_mut().zip(tokens) {
             let unit = token.add(UNIT * F::LAYOUT.unit_bytes());
-            let offsets = match F::LAYOUT.offset {
-                0 => _mm512_setzero_si512(),
-                _ => _mm512_loadu_si512(unit.add(F::LAYOUT.offsets_at()).cast()),
+            let extra = unit.add(F::LAYOUT.extra_at());
+            let offsets = match F::LAYOUT.extra {
+                Extra::Lanes(_) => _mm512_loadu_si512(extra.cast()),
+                _ => _mm512_setzero_si512(),
             };
             let mut products = [offsets; ROWS];
             for v in 0..V {
@@ -205,9 +206,8 @@ unsafe fn unit<F, D, const U: usize, const V: usize, const T: usize, const UNIT:
             let scales = _mm512_mul_ps(factors.scales[UNIT], scales);
             let products = _mm512_cvtepi32_ps(within_quarters(products));
             *sum = _mm512_fmadd_ps(products, scales, *sum);
-            if F::LAYOUT.sums {
-                let sums = _mm512_loadu_ps(unit.add(F::LAYOUT.sums_at()).cast());
-                *sum = _mm512_fmadd_ps(factors.mins[UNIT], sums, *sum);
+            if let Extra::Quarters(_) = F::LAYOUT.extra {
+                *sum = _mm512_fmadd_ps(factors.mins[UNIT], _mm512_loadu_ps(extra.cast()), *sum);
             }
         }
     }
