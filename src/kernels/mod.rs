@@ -9,6 +9,7 @@
 
 #![allow(unsafe_code, reason = "SIMD over raw memory; each block states its invariant")]
 
+pub(crate) mod attention;
 pub(crate) mod attention_back;
 mod crew;
 pub(crate) mod dequant;

@@ -1,0 +1,170 @@
+//! Vectors of 16 floats, with AVX-512 F, BW, VL and DQ.
+
+use std::arch::x86_64::*;
+
+use super::lanes::{Kernel, Lanes};
+use crate::kernels::vector;
+
+/// The 16 floats of a 512-bit register.
+pub(super) struct F32x16;
+
+/// [`Lanes::call`]
+///
+/// # Safety
+/// As there.
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+unsafe fn call<K: Kernel>(kernel: K) {
+    // SAFETY: the caller's.
+    unsafe { kernel.run::<F32x16>() }
+}
+
+impl Lanes for F32x16 {
+    type V = __m512;
+    const N: usize = 16;
+    const ROWS: usize = 12;
+    const FEW_ROWS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn call<K: Kernel>(kernel: K) {
+        // SAFETY: the caller's.
+        unsafe { call(kernel) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(at: *const u8) {
+        // SAFETY: any address will do.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe {
+            let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, x: __m512) {
+        // SAFETY: the caller's.
+        unsafe { _mm512_storeu_ps(to, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn div(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn max(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn min(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn exp(x: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { vector::exp(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(x: __m512) -> f32 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_reduce_add_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_sums(to: *mut f32, [a, b, c, d]: [__m512; 4]) {
+        // SAFETY: the caller's.
+        unsafe {
+            let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+            let low = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+            let high = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+            // Each quarter now holds a part of all four sums, in their order.
+            let x = _mm512_add_ps(low, high);
+            let x = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+            let x = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+            _mm_storeu_ps(to, x);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn highest(x: __m512) -> f32 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_reduce_max_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn finite(x: __m512) -> u32 {
+        // SAFETY: the caller's.
+        unsafe {
+            let lowest = _mm512_set1_ps(f32::NEG_INFINITY);
+            u32::from(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, lowest))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn compress(x: __m512, bits: u32) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_maskz_compress_ps(bits as u16, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller's.
+        unsafe { vector::transpose(from, stride, [16, 16], to, to_stride, 16) }
+    }
+}

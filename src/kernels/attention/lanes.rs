@@ -1,0 +1,212 @@
+//! Vectors of floats, as wide as the processor has them: attention is written once for all widths.
+
+/// So many floats at a time. Every method needs the processor to have the instructions of the implementor.
+pub(super) trait Lanes {
+    /// The vector.
+    type V: Copy;
+    /// Floats in it.
+    const N: usize;
+    /// Rows that a block of sums has, two vectors wide, so that nearly all registers are used.
+    const ROWS: usize;
+    /// Rows whose sums fit in registers if keys and values are read only once for them.
+    const FEW_ROWS: usize;
+
+    /// Runs a kernel as a function of its own.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and what the kernel asks for holds.
+    unsafe fn call<K: Kernel>(kernel: K);
+
+    /// Has a line of memory brought into the second level of caches, if there is memory at that address.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn prefetch(at: *const u8);
+
+    /// The same in every lane.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn splat(x: f32) -> Self::V;
+
+    /// Floats from memory.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and there are `N` floats at `from`.
+    unsafe fn load(from: *const f32) -> Self::V;
+
+    /// 16-bit floats from memory.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and there are `N` of them at `from`.
+    unsafe fn load_f16(from: *const u16) -> Self::V;
+
+    /// Brain floats from memory.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and there are `N` of them at `from`.
+    unsafe fn load_bf16(from: *const u16) -> Self::V;
+
+    /// Floats to memory.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and there is room for `N` floats at `to`.
+    unsafe fn store(to: *mut f32, x: Self::V);
+
+    /// `a + b`
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+
+    /// `a - b`
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+
+    /// `a * b`
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+
+    /// `a / b`
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+
+    /// `a * b + c`, rounded once.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// The larger of two; `b` where one is not a number.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+
+    /// The smaller of two; `b` where one is not a number.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+
+    /// e^x to within 2 units in the last place for x up to 88; 0 below -87; what is not a number stays so.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn exp(x: Self::V) -> Self::V;
+
+    /// The sum of all lanes.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn sum(x: Self::V) -> f32;
+
+    /// The sums of all lanes of four vectors, to memory.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and there is room for four floats at `to`.
+    unsafe fn store_sums(to: *mut f32, x: [Self::V; 4]);
+
+    /// The largest lane.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn highest(x: Self::V) -> f32;
+
+    /// The lanes above minus infinity, as bits.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn finite(x: Self::V) -> u32;
+
+    /// Moves the lanes whose bits are set to the front; anything may follow them.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn compress(x: Self::V, bits: u32) -> Self::V;
+
+    /// `N` rows of `N` floats become columns.
+    ///
+    /// # Safety
+    /// The processor has the instructions; such rows lie at `from` and fit at `to`, so many floats apart.
+    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize);
+}
+
+/// An inner loop. Each becomes one function for each kind of vectors, so that it gets all registers.
+pub(super) trait Kernel {
+    /// The loop.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`; the kernel's fields are as they say.
+    unsafe fn run<L: Lanes>(self);
+}
+
+/// The hyperbolic tangent: in absolute terms as exact as an f32 near 1.
+///
+/// # Safety
+/// The processor has the instructions.
+#[inline(always)]
+pub(super) unsafe fn tanh<L: Lanes>(x: L::V) -> L::V {
+    // SAFETY: the caller's.
+    unsafe {
+        // Beyond 20 it is 1. The order of the arguments keeps what is not a number.
+        let x = L::max(L::splat(-20.0), L::min(L::splat(20.0), x));
+        let e = L::exp(L::add(x, x));
+        L::sub(L::splat(1.0), L::div(L::splat(2.0), L::add(e, L::splat(1.0))))
+    }
+}
+
+/// Elements of keys and values that can be read as they lie.
+pub(super) trait Element {
+    /// Bytes of one.
+    const BYTES: usize;
+
+    /// A vector of them.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`, and there are `L::N` elements at `from`, at any address.
+    unsafe fn load<L: Lanes>(from: *const u8) -> L::V;
+}
+
+/// f32
+pub(super) struct Single;
+/// f16
+pub(super) struct Half;
+/// bf16
+pub(super) struct Brain;
+
+impl Element for Single {
+    const BYTES: usize = 4;
+
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const u8) -> L::V {
+        // SAFETY: the caller's.
+        unsafe { L::load(from.cast()) }
+    }
+}
+
+impl Element for Half {
+    const BYTES: usize = 2;
+
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const u8) -> L::V {
+        // SAFETY: the caller's.
+        unsafe { L::load_f16(from.cast()) }
+    }
+}
+
+impl Element for Brain {
+    const BYTES: usize = 2;
+
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const u8) -> L::V {
+        // SAFETY: the caller's.
+        unsafe { L::load_bf16(from.cast()) }
+    }
+}
