@@ -110,6 +110,8 @@ fn most_of_few(weight_type: WeightType, level: Level) -> usize {
         // More than twice as fast as f32, unless the weights are large and come from far away again and again.
         (Level::Avx512Vnni, Q8_0 | Q6K) => 64,
         (Level::Avx512Vnni, _) => usize::MAX,
+        // Here the engine's own kernels for many bytes are as quick.
+        (Level::Avx2, Q8_0 | Q4K | Q5K | Q6K) => 8,
         _ => 32,
     }
 }

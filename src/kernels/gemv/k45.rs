@@ -109,7 +109,7 @@ unsafe fn factors(rows: &[*const u8; ROWS]) -> Factors<2> {
 /// # Safety
 /// The processor has AVX2.
 #[inline(always)]
-unsafe fn scales_and_mins(head: __m128i) -> __m128i {
+pub(super) unsafe fn scales_and_mins(head: __m128i) -> __m128i {
     // SAFETY: the caller knows that the processor has it.
     unsafe {
         // The first four of both are the lower six bits of four bytes each; the others have their lower four bits in

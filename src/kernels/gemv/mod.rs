@@ -3,6 +3,9 @@
 //! If the weights are quantized, the vectors are quantized too, to 8 bits: their products are sums of products of bytes.
 
 mod activations;
+mod avx2_blocks;
+mod avx2_rows;
+mod avx2_supers;
 mod bytes;
 mod dot;
 mod float;

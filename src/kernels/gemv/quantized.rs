@@ -5,7 +5,7 @@ use super::activations::quantize;
 use super::dot::{Dot, Narrow, Vnni, Wide};
 use super::layout::{Format, Layout, ROWS};
 use super::rows::{Place, block};
-use super::{TOKENS, bytes, halves, iq4xs, k6, k23, k45};
+use super::{TOKENS, avx2_rows, bytes, halves, iq4xs, k6, k23, k45};
 
 /// Bytes of weights that a thread takes at a time, about.
 const CHUNK: usize = 128 << 10;
@@ -33,10 +33,34 @@ impl Kernel {
         Self { layout: F::LAYOUT, rows }
     }
 
+    fn avx2<F: avx2_rows::Format<U, V>, const U: usize, const V: usize>() -> Self {
+        Self { layout: F::LAYOUT, rows: avx2_rows::all::<F, U, V> }
+    }
+
     fn of(weight_type: WeightType, level: Level) -> Option<Self> {
-        if level < Level::Avx512 {
-            return None;
+        match level {
+            Level::None => None,
+            Level::Avx2 => Self::of_avx2(weight_type),
+            _ => Self::of_avx512(weight_type, level),
         }
+    }
+
+    fn of_avx2(weight_type: WeightType) -> Option<Self> {
+        Some(match weight_type {
+            WeightType::Q4_0 => Self::avx2::<halves::Q4_0, 1, 2>(),
+            WeightType::Q4_1 => Self::avx2::<halves::Q4_1, 1, 2>(),
+            WeightType::Q5_0 => Self::avx2::<halves::Q5_0, 1, 2>(),
+            WeightType::Q5_1 => Self::avx2::<halves::Q5_1, 1, 2>(),
+            WeightType::Q8_0 => Self::avx2::<bytes::Q8_0, 2, 1>(),
+            WeightType::Q4K => Self::avx2::<k45::Q4K, 4, 2>(),
+            WeightType::Q5K => Self::avx2::<k45::Q5K, 4, 2>(),
+            WeightType::Q6K => Self::avx2::<k6::Q6K, 8, 1>(),
+            WeightType::Iq4Nl => Self::avx2::<halves::Iq4Nl, 1, 2>(),
+            _ => return None,
+        })
+    }
+
+    fn of_avx512(weight_type: WeightType, level: Level) -> Option<Self> {
         Some(match weight_type {
             WeightType::Q4_0 => Self::narrow::<halves::Q4_0, 1, 2>(level),
             WeightType::Q4_1 => Self::narrow::<halves::Q4_1, 1, 2>(level),
@@ -61,8 +85,10 @@ impl Kernel {
 pub(crate) fn need(p: &Product, level: Level) -> Option<Need> {
     let kernel = Kernel::of(p.weight.weight_type, level)?;
     let w = &p.weight;
-    let offers = (1..=TOKENS).contains(&p.tokens) && w.width.is_multiple_of(w.weight_type.block());
-    offers.then(|| Need { shared: 0, own: p.tokens * kernel.layout.bytes(w.width) })
+    // The engine's own kernel for this type is quicker with AVX2 and one token.
+    let is_slow = level == Level::Avx2 && matches!(w.weight_type, WeightType::Q6K) && p.tokens == 1;
+    let fits = (1..=TOKENS).contains(&p.tokens) && w.width.is_multiple_of(w.weight_type.block());
+    (fits && !is_slow).then(|| Need { shared: 0, own: p.tokens * kernel.layout.bytes(w.width) })
 }
 
 /// Computes it. Every thread of the crew calls this.

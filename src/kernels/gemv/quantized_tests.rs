@@ -20,6 +20,18 @@ const TYPES: [WeightType; 12] = [
     WeightType::Iq4Xs,
 ];
 
+/// The levels that this processor has and that have a kernel for the type.
+fn levels_of(weight_type: WeightType) -> Vec<Level> {
+    let has_kernel = |level: &Level| Kernel::of(weight_type, *level).is_some();
+    levels().into_iter().filter(has_kernel).collect()
+}
+
+/// What a product works with, even if it is not offered because the engine is quicker.
+fn need_at_least(p: &Product, level: Level) -> Need {
+    let two = need(&Product { tokens: p.tokens.max(2), ..*p }, level);
+    need(p, level).or(two).unwrap()
+}
+
 /// Elements that share a scale when they are quantized.
 const BLOCK: usize = 32;
 
@@ -70,7 +82,7 @@ impl Case {
         let weight = Weight { weight_type, data: data[odd..].as_ptr(), stride, rows, width };
         let (x, y_at) = (x[1..].as_ptr(), y.as_mut_ptr());
         let p = &Shared(Product { weight, x, x_stride, tokens, y: y_at, y_stride });
-        let need = need(&p.0, level).unwrap();
+        let need = need_at_least(&p.0, level);
         run_crew(threads, need, |crew, scratch| {
             // SAFETY: the vectors have the rows, the scratch what is needed; the level is one of the processor's.
             unsafe { run(&p.0, level, crew, scratch, &mut Queue::new(0)) }
@@ -111,26 +123,31 @@ impl Case {
 }
 
 #[test]
-fn every_shape_is_computed_as_precisely_as_8_bits_are_and_alike_at_all_levels() {
-    let levels: Vec<_> = levels().into_iter().filter(|level| *level >= Level::Avx512).collect();
+fn every_shape_is_computed_as_precisely_as_8_bits_are() {
     let mut random = Random(1);
     for weight_type in TYPES {
+        let levels = levels_of(weight_type);
         let most = 1 + 600 / weight_type.block();
         for i in 0..40 {
             let tokens = 1 + i % TOKENS;
             let shape = [1 + random.below(40), 1 + random.below(most), tokens];
             let case = Case::new(weight_type, shape, random.next());
-            let mut all = levels.iter().map(|level| case.check(*level, 1 + i % 3, 0.5));
-            let first = all.next();
-            assert!(all.all(|other| Some(other) == first), "levels differ");
+            let mut first = None;
+            for level in &levels {
+                let got = case.check(*level, 1 + i % 3, 0.5);
+                // Vectors of the same size are summed up in the same order.
+                if *level >= Level::Avx512 {
+                    assert_eq!(*first.get_or_insert_with(|| got.clone()), got, "levels differ");
+                }
+            }
         }
     }
 }
 
 #[test]
 fn what_8_bits_hold_is_exact() {
-    for level in levels().into_iter().filter(|level| *level >= Level::Avx512) {
-        for weight_type in TYPES {
+    for weight_type in TYPES {
+        for level in levels_of(weight_type) {
             let mut case = Case::new(weight_type, [9, 3, 3], 5);
             for (i, x) in case.x.iter_mut().enumerate() {
                 *x = if i % BLOCK == 7 { -127.0 } else { (*x * 127.0).round() };
@@ -144,7 +161,7 @@ fn what_8_bits_hold_is_exact() {
 fn large_matrices_are_the_same_from_any_number_of_threads() {
     for weight_type in [WeightType::Q4_0, WeightType::Q6K] {
         let case = Case::new(weight_type, [2111, 512 / weight_type.block(), 2], 6);
-        for level in levels().into_iter().filter(|level| *level >= Level::Avx512) {
+        for level in levels_of(weight_type) {
             let one = case.check(level, 1, 0.5);
             assert!((2..6).all(|threads| case.run(level, threads) == one));
         }
@@ -153,8 +170,8 @@ fn large_matrices_are_the_same_from_any_number_of_threads() {
 
 #[test]
 fn nothing_comes_of_zeros_and_nans_and_infinities_are_seen() {
-    for level in levels().into_iter().filter(|level| *level >= Level::Avx512) {
-        for weight_type in TYPES {
+    for weight_type in TYPES {
+        for level in levels_of(weight_type) {
             let mut case = Case::new(weight_type, [5, 2, 1], 8);
             case.x.fill(0.0);
             assert!(case.run(level, 1).iter().all(|y| *y == 0.0));
@@ -183,7 +200,7 @@ fn other_types_shapes_and_levels_are_not_offered() {
         assert!(need(&with(weight_type, width, 9), Level::Avx512Bf16).is_none());
         assert!(need(&with(weight_type, width, 0), Level::Avx512Bf16).is_none());
         assert!(need(&with(weight_type, width + 16, 1), Level::Avx512Bf16).is_none());
-        assert!(need(&with(weight_type, width, 1), Level::Avx2).is_none());
+        assert!(need(&with(weight_type, width, 1), Level::None).is_none());
     }
     assert!(need(&with(WeightType::F32, 32, 1), Level::Avx512Bf16).is_none());
 }
@@ -192,8 +209,8 @@ fn other_types_shapes_and_levels_are_not_offered() {
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_behind_the_last_row_is_read() {
-    for level in levels().into_iter().filter(|level| *level >= Level::Avx512) {
-        for weight_type in TYPES {
+    for weight_type in TYPES {
+        for level in levels_of(weight_type) {
             for blocks in 1..=5 {
                 let case = Case::new(weight_type, [3, blocks, 1], 9);
                 let data = Guarded::new(&case.data);
@@ -206,7 +223,7 @@ fn nothing_behind_the_last_row_is_read() {
                 let (x, y_at) = (x.start.cast(), y.as_mut_ptr());
                 let p = Product { weight, x, x_stride: width, tokens: 1, y: y_at, y_stride: rows };
                 let p = &Shared(p);
-                run_crew(1, need(&p.0, level).unwrap(), |crew, scratch| {
+                run_crew(1, need_at_least(&p.0, level), |crew, scratch| {
                     // SAFETY: as in the other tests.
                     unsafe { run(&p.0, level, crew, scratch, &mut Queue::new(0)) }
                 });

@@ -55,7 +55,7 @@ impl Place {
 
     /// Rows that are computed together. In place of one that is not there it is the first.
     #[inline(always)]
-    fn rows(&self) -> [*const u8; ROWS] {
+    pub(super) fn rows(&self) -> [*const u8; ROWS] {
         let mut rows = [self.weights; ROWS];
         for (r, row) in rows.iter_mut().enumerate() {
             let at = r * self.apart;
@@ -66,12 +66,37 @@ impl Place {
 
     /// The activations of some tokens.
     #[inline(always)]
-    fn tokens<const T: usize>(&self, layout: &Layout) -> [*const u8; T] {
+    pub(super) fn tokens<const T: usize>(&self, layout: &Layout) -> [*const u8; T] {
         let mut tokens = [self.activations; T];
         for (t, token) in tokens.iter_mut().enumerate() {
             *token = token.wrapping_add(t * layout.bytes(self.width));
         }
         tokens
+    }
+
+    /// Whether the activations of so many tokens take much of the first-level cache.
+    #[inline(always)]
+    pub(super) fn are_many<const T: usize>(&self, layout: &Layout) -> bool {
+        T * layout.bytes(self.width) > MANY
+    }
+
+    /// Writes a token's values for rows that are computed together.
+    ///
+    /// # Safety
+    /// The processor has SSE; the token's values can be written.
+    #[inline(always)]
+    pub(super) unsafe fn store(&self, token: usize, sums: __m128) {
+        let mut values = [0.0f32; ROWS];
+        // SAFETY: the caller promises it; rows that are not there are left out.
+        unsafe {
+            _mm_storeu_ps(values.as_mut_ptr(), sums);
+            for (r, value) in values.iter().enumerate() {
+                let row = r * self.apart;
+                if row < self.rows {
+                    *self.y.add(token * self.y_stride + row) = *value;
+                }
+            }
+        }
     }
 }
 
@@ -87,7 +112,7 @@ where
 {
     let mut rows = place.rows();
     let mut tokens = place.tokens::<T>(&F::LAYOUT);
-    let are_many = T * F::LAYOUT.bytes(place.width) > MANY;
+    let are_many = place.are_many::<T>(&F::LAYOUT);
     let mut blocks = place.width / BLOCK;
     // SAFETY: as above; the rows have that many blocks, and the tokens as many steps.
     unsafe {
@@ -108,20 +133,14 @@ where
             step::<F, D, U, V, T>(&mut sums, &rows, blocks, &tokens);
         }
         for (t, sums) in sums.iter().enumerate() {
-            let mut values = [0.0f32; ROWS];
-            _mm_storeu_ps(values.as_mut_ptr(), over_quarters(*sums));
-            for (r, value) in values.iter().enumerate() {
-                if r * place.apart < place.rows {
-                    *place.y.add(t * place.y_stride + r * place.apart) = *value;
-                }
-            }
+            place.store(t, over_quarters(*sums));
         }
     }
 }
 
 /// Asks for the lines that come a while after so many bytes of each row. They need not be there.
 #[inline(always)]
-fn prefetch(rows: &[*const u8; ROWS], bytes: usize, are_many: bool) {
+pub(super) fn prefetch(rows: &[*const u8; ROWS], bytes: usize, are_many: bool) {
     for row in rows {
         for line in (0..bytes).step_by(64) {
             // SAFETY: a hint reads nothing; every x86-64 processor knows it.
