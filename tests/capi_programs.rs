@@ -14,8 +14,8 @@ fn tiny(directory: &Path) -> std::path::PathBuf {
 }
 
 /// Wrong calls of every kind, and handles in every order.
-const PROGRAMS: [&str; 6] =
-    ["nulls", "misuse", "lifetimes", "training", "training_lifetimes", "evaluation"];
+const PROGRAMS: [&str; 7] =
+    ["nulls", "misuse", "lifetimes", "tour", "training", "training_lifetimes", "evaluation"];
 
 fn run_all(runner: impl Fn(&Path) -> Command) {
     let directory = tempfile::tempdir().unwrap();
@@ -30,6 +30,32 @@ fn run_all(runner: impl Fn(&Path) -> Command) {
 #[test]
 fn misuse_gets_errors() {
     run_all(|program| Command::new(program));
+}
+
+/// `nulls.c` only sees what each function refuses.
+#[test]
+fn every_function_of_the_header_is_called_well_by_a_program_in_c() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let programs: String = ["tests/c", "examples"]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "c" || e == "h"))
+        .filter(|path| !path.ends_with("nulls.c"))
+        .map(|path| read(&path))
+        .collect();
+    let header = read(&root.join("include/nestling.h"));
+    let declared: Vec<_> = header
+        .lines()
+        .filter(|line| line.starts_with("NEST_API"))
+        .filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next())
+        .filter(|name| name.starts_with("nest_"))
+        .collect();
+    assert!(declared.len() > 100, "{declared:?}");
+    let missing: Vec<_> =
+        declared.iter().filter(|name| !programs.contains(&format!("{name}("))).collect();
+    assert!(missing.is_empty(), "no program calls {missing:?}");
 }
 
 /// Neither a wrong access nor a lost byte; no suppressions.
