@@ -18,7 +18,7 @@ begin=$SECONDS
 # Cargo shows its progress on a terminal; elsewhere its long list of crates tells nothing.
 quiet=(--quiet)
 [ -t 2 ] && quiet=()
-cargo build --locked --release --features cli "${quiet[@]}"
+cargo build --locked --release --features cli ${quiet[@]+"${quiet[@]}"}
 say "built in $((SECONDS - begin)) s: target/release/nestling, libnestling.a, libnestling.so"
 
 step "SmolLM2-135M-Instruct answers on the command line: \"$question\""

@@ -7,8 +7,12 @@ set -euo pipefail
 level=${1:-test}
 case $level in demo | test) ;; *) die "usage: ci/setup.sh [demo|test]" ;; esac
 
-has_libclang() {
-    [ -n "${LIBCLANG_PATH:-}" ] && return 0
+has_libclang() { has_libclang_library && has_clang_headers; }
+has_libclang_library() {
+    if [ -n "${LIBCLANG_PATH:-}" ]; then
+        [ -f "$LIBCLANG_PATH" ] || compgen -G "$LIBCLANG_PATH/libclang[.-][0-9sd]*" >/dev/null
+        return
+    fi
     # libclang.so or libclang-14.so; libclang-cpp.so is another library.
     compgen -G '/usr/lib/llvm*/lib/libclang[.-][0-9s]*' >/dev/null && return 0
     compgen -G '/usr/lib*/libclang[.-][0-9s]*' >/dev/null && return 0
@@ -16,8 +20,17 @@ has_libclang() {
     compgen -G '/opt/homebrew/opt/llvm/lib/libclang.*' >/dev/null && return 0
     compgen -G '/Library/Developer/CommandLineTools/usr/lib/libclang.*' >/dev/null
 }
+# Its own stddef.h and the like, which a package of the library alone does not bring.
+has_clang_headers() {
+    have clang && [ -f "$(clang -print-resource-dir 2>/dev/null)/include/stddef.h" ] && return 0
+    compgen -G '/usr/lib*/llvm*/lib*/clang/*/include/stddef.h' >/dev/null && return 0
+    compgen -G '/usr/lib*/clang/*/include/stddef.h' >/dev/null && return 0
+    compgen -G '/opt/homebrew/opt/llvm/lib/clang/*/include/stddef.h' >/dev/null && return 0
+    compgen -G '/Library/Developer/CommandLineTools/usr/lib/clang/*/include/stddef.h' >/dev/null
+}
 has_pip() { have python3 && python3 -c 'import importlib.util as u, sys; sys.exit(u.find_spec("pip") is None)'; }
-has_lint() { use_rust && have cargo-clippy && have cargo-fmt; }
+# Run, not looked for: rustup puts a stand-in for each into PATH, also where the toolchain has none.
+has_lint() { use_rust && cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1; }
 
 # The things to install, by our own names; each package manager spells them its way below.
 missing=()
@@ -78,7 +91,8 @@ apt_packages() {
         libclang) say libclang-dev ;;
         pip) say python3 python3-pip ca-certificates ;;
         rust)
-            rust=$(apt_rust) || return 0
+            # Without a packaged one, rustup is fetched.
+            rust=$(apt_rust) || { have curl || say curl ca-certificates; return 0; }
             if [ "$rust" = -web ]; then say rustc-web cargo-web; else say rustc cargo; fi
             ;;
         rust-lint)
@@ -149,8 +163,12 @@ install_rustup() {
     local rustup components=()
     [ "$level" = test ] && components=(-c rustfmt -c clippy)
     if rustup=$(rustup_path); then
+        # The toolchain in use may be another one than stable, and new enough: then it lacks the components only.
+        if use_rust && [ ${#components[@]} -gt 0 ] && ! has_lint; then
+            quietly "rustup: add clippy and rustfmt" "$rustup" component add clippy rustfmt && has_lint && return 0
+        fi
         quietly "rustup: install the stable toolchain" \
-            "$rustup" toolchain install stable --profile minimal "${components[@]}" || return 1
+            "$rustup" toolchain install stable --profile minimal ${components[@]+"${components[@]}"} || return 1
         use_rust || quietly "rustup: make it the default" "$rustup" default stable
     elif have curl; then
         # shellcheck disable=SC2016
@@ -174,6 +192,15 @@ case " ${missing[*]-} " in
     *" rust "* | *" rust-lint "*) install_rustup || true ;;
 esac
 find_missing
+# A compiler cache only saves time, and nothing that is built by default asks pkg-config.
+needed=()
+for thing in ${missing[@]+"${missing[@]}"}; do
+    case $thing in
+        ccache | pkg-config) say "setup: goes on without $thing, which could not be installed" ;;
+        *) needed+=("$thing") ;;
+    esac
+done
+missing=(${needed[@]+"${needed[@]}"})
 [ ${#missing[@]} = 0 ] && exit 0
 
 # What is left could not be installed: say what each thing is, in words that fit any system.
