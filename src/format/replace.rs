@@ -2,23 +2,24 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, bail};
 
 /// Writes a file beside `path`, brings it to the disk, then renames it to `path`: whatever happens, `path`
 /// holds the old content or the new one. On Unix only the user can read it (mode 0600). `doing` is for the
 /// messages: "writing the GGUF file".
 ///
 /// # Errors
-/// Those of files, and those of `write`; the old file is untouched then.
+/// Those of files, `NotAFile` for a device or a pipe, and those of `write`; the old file is untouched then.
 pub(crate) fn replace_file(
     path: &Path,
     doing: &str,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
 ) -> Result<()> {
     let io = |e: &io::Error| Error::io(e, doing).with_path(path);
-    let directory = match path.parent() {
+    let target = target(path, doing).with_path(path)?;
+    let directory = match target.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
@@ -29,8 +30,20 @@ pub(crate) fn replace_file(
     out.flush().map_err(|e| io(&e))?;
     drop(out);
     file.as_file().sync_all().map_err(|e| io(&e))?;
-    file.persist(path).map_err(|e| io(&e.error))?;
+    file.persist(&target).map_err(|e| io(&e.error))?;
     Ok(())
+}
+
+/// The file that `path` names, whether it is there or not yet: a link stays, and what it leads to is replaced. A rename
+/// would put a file in the place of anything else, such as `/dev/null`.
+fn target(path: &Path, doing: &str) -> Result<PathBuf> {
+    match std::fs::metadata(path) {
+        Ok(there) if !there.is_file() => {
+            bail!(NotAFile, "{doing}: this is not a regular file; give the path of a regular file")
+        }
+        Ok(_) if path.is_symlink() => std::fs::canonicalize(path).map_err(|e| Error::io(&e, doing)),
+        _ => Ok(path.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -55,5 +68,26 @@ mod tests {
         );
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_not_replaced_and_a_link_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let write =
+            |path: &Path| replace_file(path, "writing", |out| Ok(out.write_all(b"new").unwrap()));
+        let _listener = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        std::fs::create_dir(path("folder")).unwrap();
+        for name in ["socket", "folder"] {
+            let error = write(&path(name)).unwrap_err();
+            assert_eq!(error.code(), Code::NotAFile, "{error}");
+            assert!(!path(name).is_file());
+        }
+        std::fs::write(path("file"), "old").unwrap();
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        write(&path("link")).unwrap();
+        assert!(path("link").is_symlink());
+        assert_eq!(std::fs::read(path("file")).unwrap(), b"new");
     }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Session;
 use crate::error::{Context, Error, Result, bail};
+use crate::format::replace_file;
 use crate::ggml;
 use crate::model::Model;
 use crate::options::{Options, SessionOptions};
@@ -46,9 +47,11 @@ impl Session {
     /// # Errors
     /// Those of files.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
         let bytes = self.snapshot()?;
-        write(path, &bytes).with_path(path)
+        let doing = "writing the state";
+        replace_file(path.as_ref(), doing, |out| {
+            out.write_all(&bytes).map_err(|e| Error::io(&e, doing))
+        })
     }
 
     /// A session that continues from a file of [`save`](Self::save). The options may differ in threads
@@ -242,15 +245,4 @@ fn read(path: &Path) -> Result<Vec<u8>> {
         bail!(NotAFile, "this is not a regular file; give a file that save wrote")
     }
     std::fs::read(path).map_err(io)
-}
-
-/// Temp file (mode 0600) in the same directory, then rename.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |e: std::io::Error| Error::io(&e, "writing the state");
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".nestling-").tempfile_in(dir).map_err(io)?;
-    file.write_all(bytes).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map_err(|e| io(e.error))?;
-    Ok(())
 }

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::chat::Chat;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, bytes};
-use crate::report;
+use crate::{file, report};
 
 const HELP: &str = "\
 /help          this list
@@ -80,12 +80,7 @@ fn save(chat: &Chat, path: &Path) -> Outcome {
     let system = chat.system.iter().map(|text| json!({"role": "system", "content": text}));
     let turns = chat.turns.iter().map(|m| json!({"role": m.role(), "content": m.text()}));
     let messages: Json = system.chain(turns).collect();
-    let io = |e: std::io::Error| Error::io(&e, "writing the conversation").with_path(path);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
-    writeln!(file, "{messages:#}").map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map_err(|e| io(e.error))?;
+    file::replace(path, "writing the conversation", |out| writeln!(out, "{messages:#}"))?;
     report::remark(&format!("(saved {} message(s))", chat.turns.len()));
     Ok(())
 }

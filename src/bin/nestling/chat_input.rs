@@ -13,6 +13,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Editor, Helper};
 
 use crate::failure::{Failure, Outcome};
+use crate::file;
 
 /// Begins and ends a block of lines.
 const FENCE: &str = "\"\"\"";
@@ -73,13 +74,9 @@ impl Input {
     /// Writes the history where it was asked for.
     pub fn close(mut self) -> Outcome {
         let (Some(editor), Some(path)) = (&mut self.editor, &self.history) else { return Ok(()) };
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let io = |e: io::Error| Error::io(&e, "writing the history").context(path.display());
-        // Made for its owner only, and in place at once or not at all.
-        let file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
-        editor.save_history(file.path()).map_err(|e| of_history(path, &e))?;
-        file.persist(path).map_err(|e| io(e.error))?;
-        Ok(())
+        file::replace(path, "writing the history", |out| {
+            editor.save_history(out.path()).map_err(io::Error::other)
+        })
     }
 }
 

@@ -4,12 +4,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, ValueHint, value_parser};
+use nestling::Code;
 use nestling::train::Progress;
-use nestling::{Code, Error};
 use plotters::prelude::*;
 use plotters::style::RGBColor;
 
 use crate::failure::{Failure, Outcome};
+use crate::file;
 
 const SIZE: (u32, u32) = (900, 540);
 const FONT: &str = "sans-serif";
@@ -69,12 +70,7 @@ pub fn write(path: Option<&Path>, progress: &Progress) -> Outcome {
     let picture = svg(&progress.losses, &progress.validation).map_err(|e| {
         Failure::new(Code::Internal, format!("drawing the loss curve: {e}; please report it"))
     })?;
-    let io = |e: std::io::Error| Error::io(&e, "writing the loss curve").with_path(path);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".nestling-").tempfile_in(folder).map_err(io)?;
-    file.write_all(picture.as_bytes()).map_err(io)?;
-    file.persist(path).map_err(|e| io(e.error))?;
-    Ok(())
+    file::replace(path, "writing the loss curve", |out| out.write_all(picture.as_bytes()))
 }
 
 /// The loss of each step from 1 on, and validation losses with the step after which they were measured.

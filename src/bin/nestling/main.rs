@@ -9,6 +9,7 @@ mod completions;
 mod devices;
 mod eval;
 mod failure;
+mod file;
 mod finetune;
 mod finetune_plan;
 mod flags;
