@@ -9,6 +9,10 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use child::{Running, failure, json, run, stdout, text};
+use nestling::dataset::Dataset;
+use nestling::model::Model;
+use nestling::options::{DatasetOptions, ModelOptions, TrainerOptions};
+use nestling::train::Trainer;
 use serde_json::Value as Json;
 use support::{Family, Tiny};
 
@@ -165,6 +169,65 @@ fn a_disk_that_is_full_costs_neither_the_old_checkpoint_nor_the_old_adapter() {
     let message = failure(&limited.output().unwrap());
     assert!(message.contains("adapter.gguf.checkpoint"), "{message}");
     assert!(listing() == before, "files have changed");
+}
+
+#[test]
+fn what_was_left_out_and_cut_is_told() {
+    let (folder, model, data) = files();
+    let output = folder.path().join("adapter.gguf");
+    std::fs::write(&data, format!("{LINES}{LINES}no JSON\n")).unwrap();
+    let how = ["--bad-lines", "skip", "--drop-duplicates", "--n-ctx", "8", "--epochs", "1"];
+    let trained = run(&finetune(&model, &data, &output, &how));
+    stdout(&trained);
+    let said = String::from_utf8(trained.stderr).unwrap();
+    for part in ["4 examples of 9 rows", "bad lines 1", "drop_duplicates 4", "line 9: ", "cut"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let quiet = stdout(&run(&finetune(&model, &data, &output, &[&how[..], &["--json"]].concat())));
+    let done: Json = serde_json::from_str(quiet.lines().last().unwrap()).unwrap();
+    assert_eq!(done["dataset"]["cleaning"]["drop_duplicates"], 4, "{done}");
+    assert_eq!(done["dataset"]["first_bad"][0]["line"], 9, "{done}");
+}
+
+#[test]
+fn a_training_that_diverges_keeps_the_last_good_adapter() {
+    let (folder, model, data) = files();
+    let path = |name: &str| folder.path().join(name);
+    let (huge, output) = (path("huge.gguf"), path("adapter.gguf"));
+    let opened = Model::open(&model, &ModelOptions::default()).unwrap();
+    let dataset = Dataset::open([&data], &DatasetOptions::default()).unwrap();
+    let trainer = Trainer::new(&opened, &dataset, None, &TrainerOptions::default()).unwrap();
+    let mut params = trainer.params().clone();
+    for pair in params.pairs_mut() {
+        pair.a.fill(1e30);
+        pair.b.fill(1e30);
+    }
+    params.save(&huge, "adapter").unwrap();
+    let message =
+        failure(&run(&finetune(&model, &data, &output, &["--init-adapter", text(&huge)])));
+    assert!(message.contains("step 1") && message.contains("--init-adapter"), "{message}");
+    assert_eq!(std::fs::read(&output).unwrap(), std::fs::read(&huge).unwrap());
+}
+
+#[cfg(unix)]
+#[test]
+fn only_files_are_written_and_that_is_known_before_the_training() {
+    let (folder, model, data) = files();
+    let path = |name: &str| folder.path().join(name);
+    let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+    std::fs::create_dir(path("folder")).unwrap();
+    for name in ["socket", "folder", "none/adapter.gguf"] {
+        let (output, good) = (path(name), path("adapter.gguf"));
+        for arguments in [
+            finetune(&model, &data, &output, &["--json"]),
+            finetune(&model, &data, &good, &["--json", "--checkpoint", text(&output)]),
+        ] {
+            let ended = run(&arguments);
+            let message = failure(&ended);
+            assert!(message.contains(name) && ended.stdout.is_empty(), "{message}");
+            assert!(!output.is_file() && !good.exists(), "{name}");
+        }
+    }
 }
 
 #[test]

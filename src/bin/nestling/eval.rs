@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+use nestling::Result;
 use nestling::adapter::Adapter;
 use nestling::dataset::Dataset;
 use nestling::eval::{self, Comparison, Evaluation};
 use nestling::job::{Job, Monitor};
 use nestling::model::Model;
 use nestling::options::{DatasetOptions, EvaluationOptions, ModelOptions};
-use nestling::{Code, Result};
 use serde::Serialize;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::interrupt::{self, Idle, Work};
-use crate::{adapters, flags, load, output, progress};
+use crate::{adapters, flags, load, output, progress, report};
 
 pub fn command() -> Command {
     let command = Command::new("eval")
@@ -24,8 +24,8 @@ pub fn command() -> Command {
              nestling eval -m MODEL.gguf --data held-out.jsonl\n  \
              nestling eval -m MODEL.gguf --data held-out.jsonl --adapter adapter.gguf\n  \
              nestling eval -m MODEL.gguf --data reviews.csv --labels negative,positive --json\n\n\
-             The loss is the mean of -ln p over the answers. Examples with a \"label\" are classified, too: the label\n\
-             that the model finds most likely is compared with the right one. With adapters, the model is measured\n\
+             The loss is the mean of -ln p over the answers. Examples with a \"label\" are classified, too: the label \
+             that the model finds most likely is compared with the right one. With adapters, the model is measured \
              without them and with them.",
         )
         .arg(flags::model())
@@ -56,6 +56,8 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     interrupt::install(Idle::End)?;
     let paths = matches.get_many::<PathBuf>("data").into_iter().flatten().map(PathBuf::as_path);
     let data = Dataset::open(paths, &dataset_options)?;
+    let read = data.report().clone();
+    report::dataset("data", &read);
     let model = load::model(&flags::model_path(matches), &model_options, work.token())?.model;
     let adapters = adapters::open(&model, matches)?;
     let job = Job::spawn("evaluating the dataset", work.token(), move |monitor: &Monitor| {
@@ -63,9 +65,8 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     })?;
     let found = progress::wait(job, "evaluating")?;
     if matches.get_flag("json") {
-        let value = serde_json::to_value(&found).map_err(|e| {
-            Failure::new(Code::Internal, format!("writing JSON: {e}; please report it"))
-        })?;
+        let mut value = output::value(&found)?;
+        value["dataset"] = output::value(&read)?;
         return output::json(&value);
     }
     output::stream(&match found {

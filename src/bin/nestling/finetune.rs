@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
-use nestling::Code;
 use nestling::cancel::CancelToken;
-use nestling::dataset::Dataset;
+use nestling::dataset::{Dataset, DatasetReport};
 use nestling::device;
 use nestling::model::Model;
 use nestling::options::{DatasetOptions, TrainerOptions};
 use nestling::train::{StepReport, TrainPlan, Trainer};
+use nestling::{Code, Error};
 use serde_json::{Value as Json, json};
 
 use crate::failure::{Failure, Outcome};
@@ -17,7 +17,7 @@ use crate::finetune_plan::Estimate;
 use crate::interrupt::{self, Idle, Work};
 use crate::output::{self, bytes};
 use crate::progress::Steps;
-use crate::{finetune_plan, flags, load, loss_curve, report};
+use crate::{file, finetune_plan, flags, load, loss_curve, report};
 
 pub fn command() -> Command {
     let path = |id: &'static str, name: &'static str, help: &'static str| {
@@ -37,9 +37,9 @@ pub fn command() -> Command {
              --epochs 5 --early-stopping-patience 2 -o adapter.gguf\n  \
              nestling finetune -m MODEL.gguf --data chats.jsonl -o adapter.gguf --plan\n  \
              nestling finetune -m MODEL.gguf --data chats.jsonl -o adapter.gguf --resume\n\n\
-             A line of a JSONL file holds \"messages\", or \"prompt\" and \"completion\", or \"text\", or\n\
-             \"text\" and \"label\". With validation data the adapter written is the best one, without it the last.\n\
-             Ctrl-C writes a checkpoint; --resume goes on from it, with its own options. The checkpoint of the best\n\
+             A line of a JSONL file holds \"messages\", or \"prompt\" and \"completion\", or \"text\", or \
+             \"text\" and \"label\". With validation data the adapter written is the best one, without it the last.\n\n\
+             Ctrl-C writes a checkpoint; --resume goes on from it, with its own options. The checkpoint of the best \
              validation stays beside it, with the name's end .best.",
         )
         .arg(flags::model())
@@ -88,8 +88,11 @@ pub fn run(matches: &ArgMatches) -> Outcome {
         };
         return finetune_plan::print(&plan, estimate.as_ref(), as_json);
     }
+    files.check()?;
     let mut trainer = trainer(matches, &files, model, &data, validation, &options)?;
-    train(&mut trainer, &files, as_json, work.token())
+    report::encoding("data", trainer.encoding());
+    train(&mut trainer, &files, as_json, &work.token())?;
+    summary(&trainer, &files, data.report(), as_json)
 }
 
 /// Where the results go.
@@ -111,6 +114,14 @@ impl Files {
         Ok(Self { best, checkpoint, loss_curve: loss_curve::path(matches, &output)?, output })
     }
 
+    /// Refuses what could not be written after the training.
+    fn check(&self) -> Outcome {
+        file::check(&self.output, "writing the adapter")?;
+        file::check(&self.checkpoint, "writing the checkpoint")?;
+        file::check(&self.best, "writing the checkpoint")?;
+        self.loss_curve.iter().try_for_each(|path| file::check(path, "writing the loss curve"))
+    }
+
     /// The adapter's name in its file.
     fn name(&self) -> String {
         self.output.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned())
@@ -126,7 +137,9 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn dataset(matches: &ArgMatches, id: &str) -> Outcome<Dataset> {
     let options: DatasetOptions = flags::read(matches)?;
     let paths = matches.get_many::<PathBuf>(id).into_iter().flatten().map(PathBuf::as_path);
-    Ok(Dataset::open(paths, &options)?)
+    let dataset = Dataset::open(paths, &options)?;
+    report::dataset(id, dataset.report());
+    Ok(dataset)
 }
 
 fn trainer(
@@ -165,14 +178,16 @@ fn plan(
     })
 }
 
-fn train(trainer: &mut Trainer, files: &Files, as_json: bool, cancel: CancelToken) -> Outcome {
-    let bar = Steps::new(trainer.progress().step, trainer.total_steps());
-    let mut last = None;
+fn train(trainer: &mut Trainer, files: &Files, as_json: bool, cancel: &CancelToken) -> Outcome {
+    let mut bar = Steps::new(trainer.progress().step, trainer.total_steps(), as_json);
     loop {
-        let step = match trainer.step(&cancel) {
+        let step = match trainer.step(cancel) {
             Ok(Some(step)) => step,
             Ok(None) => break,
             Err(error) if error.code() == Code::Cancelled => return Err(stop(trainer, files)),
+            Err(error) if error.code() == Code::TrainingDiverged => {
+                return Err(diverged(trainer, files, &error));
+            }
             Err(error) => return Err(error.into()),
         };
         bar.show(&step);
@@ -189,14 +204,12 @@ fn train(trainer: &mut Trainer, files: &Files, as_json: bool, cancel: CancelToke
         if is_due {
             trainer.save(&files.checkpoint)?;
         }
-        last = Some(step);
     }
     bar.finish();
     if trainer.progress().best_validation_loss.is_none() {
         trainer.save_adapter(&files.output, &files.name())?;
     }
-    loss_curve::write(files.loss_curve.as_deref(), trainer.progress())?;
-    summary(trainer, files, last.as_ref(), as_json)
+    loss_curve::write(files.loss_curve.as_deref(), trainer.progress())
 }
 
 /// Writes a checkpoint, and says how to go on.
@@ -218,18 +231,38 @@ fn stop(trainer: &Trainer, files: &Files) -> Failure {
     )
 }
 
+/// Keeps the adapter of before the step: a lower learning rate can go on from it, as the checkpoint cannot, whose
+/// options stay.
+fn diverged(trainer: &Trainer, files: &Files, error: &Error) -> Failure {
+    let kept = match trainer.progress().best_validation_loss {
+        None => trainer.save_adapter(&files.output, &files.name()),
+        // That is the adapter of the best validation.
+        Some(_) => Ok(()),
+    };
+    if let Err(error) = kept {
+        return error.into();
+    }
+    if let Err(failure) = loss_curve::write(files.loss_curve.as_deref(), trainer.progress()) {
+        return failure;
+    }
+    let output = files.output.display();
+    Failure::new(
+        error.code(),
+        format!(
+            "{}; the last good adapter is in {output}: go on from it with --init-adapter {output} and a lower \
+             --learning-rate",
+            error.message()
+        ),
+    )
+}
+
 fn step_json(step: &StepReport) -> Outcome<Json> {
-    let mut value = to_json(step)?;
+    let mut value = output::value(step)?;
     value["event"] = json!("step");
     Ok(value)
 }
 
-pub fn to_json(value: &impl serde::Serialize) -> Outcome<Json> {
-    serde_json::to_value(value)
-        .map_err(|e| Failure::new(Code::Internal, format!("writing JSON: {e}; please report it")))
-}
-
-fn summary(trainer: &Trainer, files: &Files, last: Option<&StepReport>, as_json: bool) -> Outcome {
+fn summary(trainer: &Trainer, files: &Files, data: &DatasetReport, as_json: bool) -> Outcome {
     let progress = trainer.progress();
     let (first_loss, last_loss) = (progress.losses.first(), progress.losses.last());
     if as_json {
@@ -237,7 +270,8 @@ fn summary(trainer: &Trainer, files: &Files, last: Option<&StepReport>, as_json:
             "event": "done", "adapter": files.output, "loss_curve": files.loss_curve, "steps": progress.step, "tokens": progress.tokens,
             "first_loss": first_loss, "last_loss": last_loss,
             "best_validation_loss": progress.best_validation_loss,
-            "encoding": to_json(trainer.encoding())?,
+            "dataset": output::value(data)?,
+            "encoding": output::value(trainer.encoding())?,
             "peak_memory_bytes": device::peak_memory(),
         }));
     }
@@ -253,9 +287,5 @@ fn summary(trainer: &Trainer, files: &Files, last: Option<&StepReport>, as_json:
         ),
         ("tokens", output::count(progress.tokens)),
         ("peak memory", bytes(device::peak_memory())),
-    ])?;
-    if let Some(step) = last {
-        report::remark(&format!("{:.1} tokens/s", step.tokens as f64 / step.seconds.max(1e-9)));
-    }
-    Ok(())
+    ])
 }

@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::failure::Outcome;
-use crate::finetune::to_json;
 use crate::output::{self, bytes};
 
 /// How long a training will take, by its first step. Validation is not counted.
@@ -47,7 +46,7 @@ impl Estimate {
 /// Prints both; without an estimate only the memory.
 pub fn print(plan: &TrainPlan, estimate: Option<&Estimate>, as_json: bool) -> Outcome {
     if as_json {
-        let mut value = to_json(plan)?;
+        let mut value = output::value(plan)?;
         value["estimate"] = json!(estimate);
         return output::json(&value);
     }

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::Style;
+use nestling::Code;
+use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
@@ -31,6 +33,12 @@ pub fn stream(text: &str) -> Outcome {
     let mut out = io::stdout().lock();
     out.write_all(answer(text).as_bytes())?;
     Ok(out.flush()?)
+}
+
+/// Anything as a JSON value.
+pub fn value(of: &impl Serialize) -> Outcome<Json> {
+    serde_json::to_value(of)
+        .map_err(|e| Failure::new(Code::Internal, format!("writing JSON: {e}; please report it")))
 }
 
 /// One JSON value on one line, at once.

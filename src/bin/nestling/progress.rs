@@ -1,15 +1,18 @@
 //! How far long work is, on a terminal's standard error.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use nestling::job::Job;
 use nestling::train::StepReport;
 
 use crate::failure::Outcome;
+use crate::report::remark;
 
 /// Between two looks at the progress.
 const LOOK: Duration = Duration::from_millis(100);
+/// Between two lines where no bar can be drawn.
+const LINE: Duration = Duration::from_secs(10);
 
 /// Waits for a job; on a terminal, a bar on standard error shows how far it is.
 pub fn wait<T: Send + 'static>(mut job: Job<T>, doing: &'static str) -> Outcome<T> {
@@ -30,11 +33,17 @@ pub fn wait<T: Send + 'static>(mut job: Job<T>, doing: &'static str) -> Outcome<
     Ok(job.take()?)
 }
 
-/// A bar of steps with the loss and the rate. Where standard error is no terminal, it draws nothing.
-pub struct Steps(ProgressBar);
+/// A bar of steps with the loss and the rate; where standard error is no terminal, a line now and then.
+pub struct Steps {
+    bar: ProgressBar,
+    /// No lines: something else tells of each step.
+    quiet: bool,
+    said: Instant,
+    rate: f64,
+}
 
 impl Steps {
-    pub fn new(done: u64, total: u64) -> Self {
+    pub fn new(done: u64, total: u64, quiet: bool) -> Self {
         let bar = ProgressBar::new(total).with_position(done);
         bar.reset_eta();
         if let Ok(style) = ProgressStyle::with_template("{pos}/{len} [{bar:30}] {msg} | {eta} left")
@@ -42,20 +51,28 @@ impl Steps {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message("loss ...");
-        Self(bar)
+        Self { bar, quiet, said: Instant::now(), rate: 0.0 }
     }
 
-    pub fn show(&self, step: &StepReport) {
-        let rate = step.tokens as f64 / step.seconds.max(1e-9);
+    pub fn show(&mut self, step: &StepReport) {
+        self.rate = step.tokens as f64 / step.seconds.max(1e-9);
         let validation = match step.validation_loss {
             Some(loss) => format!(" | validation {loss:.4}"),
             None => String::new(),
         };
-        self.0.set_position(step.step);
-        self.0.set_message(format!("loss {:.4}{validation} | {rate:.1} tokens/s", step.loss));
+        let message = format!("loss {:.4}{validation} | {:.1} tokens/s", step.loss, self.rate);
+        if self.bar.is_hidden() && !self.quiet && self.said.elapsed() >= LINE {
+            self.said = Instant::now();
+            remark(&format!("step {} of {} | {message}", step.step, step.total_steps));
+        }
+        self.bar.set_position(step.step);
+        self.bar.set_message(message);
     }
 
     pub fn finish(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
+        if !self.quiet && self.rate > 0.0 {
+            remark(&format!("{:.1} tokens/s", self.rate));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use nestling::dataset::{DatasetReport, EncodingReport};
 use nestling::device;
 use nestling::session::SessionStats;
 use serde_json::{Map, Value as Json, json};
@@ -39,6 +40,40 @@ pub fn line(stats: &SessionStats, load_seconds: f64) -> String {
         stats.generation_rate(),
         bytes(device::peak_memory()),
     )
+}
+
+/// What reading and cleaning left out or changed, and why; nothing if that is nothing.
+pub fn dataset(what: &str, report: &DatasetReport) {
+    let cleaning = serde_json::to_value(&report.cleaning).unwrap_or_default();
+    let steps = cleaning.as_object().into_iter().flatten();
+    let mut counts = vec![("bad lines", report.bad_lines)];
+    counts.extend(steps.map(|(step, count)| (step.as_str(), count.as_u64().unwrap_or(0))));
+    if let Some(counts) = listed(&counts) {
+        remark(&format!("{what}: {} examples of {} rows; {counts}", report.examples, report.rows));
+    }
+    for bad in &report.first_bad {
+        remark(&format!("  {}, line {}: {}", bad.file, bad.line, bad.reason));
+    }
+}
+
+/// What became of examples that do not fit as they are; nothing if all do.
+pub fn encoding(what: &str, report: &EncodingReport) {
+    let counts = [
+        ("cut at the end of a row", report.truncated),
+        ("dropped as too long", report.too_long),
+        ("dropped with nothing to learn in a row", report.nothing_to_learn),
+        ("dropped as bad conversations", report.bad),
+    ];
+    if let Some(counts) = listed(&counts) {
+        remark(&format!("{what}: {} examples became tokens; {counts}", report.encoded));
+    }
+}
+
+/// Where there is something to say: `bad lines 2, trim 3`.
+fn listed(counts: &[(&str, u64)]) -> Option<String> {
+    let some = counts.iter().filter(|(_, count)| *count > 0);
+    let some: Vec<_> = some.map(|(what, count)| format!("{what} {count}")).collect();
+    (!some.is_empty()).then(|| some.join(", "))
 }
 
 /// A remark on standard error, beside the answer on standard output.
