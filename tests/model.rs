@@ -9,14 +9,16 @@ use std::io::Write;
 
 use nestling::Code;
 use nestling::cancel::CancelToken;
+use nestling::dataset::{Dataset, Example};
 use nestling::format::Source;
 use nestling::format::gguf::GgmlType;
 use nestling::job::Monitor;
 use nestling::model::Model;
 use nestling::options::{Auto, KvType, ModelOptions, Repack, SessionOptions};
 use nestling::session::Session;
+use nestling::train::Trainer;
 use support::run::{greedy, ids, logits, max_difference, open, options, session, tiny, tokens};
-use support::{Family, Tiny, gemma3, smollm2};
+use support::{Family, Raw, Tiny, gemma3, smollm2};
 
 #[test]
 fn every_source_gives_the_same_model() {
@@ -183,6 +185,27 @@ fn a_tokenizer_alone_needs_no_weights() {
     let (before, after) = (before.unwrap(), after.unwrap());
     assert_eq!((before.weights, before.kv_cache), (after.weights, after.kv_cache));
     assert_eq!((before.compute, before.fits), (after.compute, true));
+}
+
+#[test]
+fn a_vocabulary_without_weights_is_a_tokenizer_and_nothing_else() {
+    let mut raw = Raw::of(&Tiny::new(Family::Llama));
+    raw.tensors.clear();
+    let source = Source::memory(raw.bytes());
+    let whole = Model::open(source.clone(), &ModelOptions::default()).unwrap_err();
+    assert_eq!(whole.code(), Code::GgufTensorMissing, "{whole}");
+
+    let o = ModelOptions { vocab_only: true, ..Default::default() };
+    let model = Model::open(source, &o).unwrap();
+    let ids = |model: &Model| {
+        nestling::tokenizer::Tokenizer::new(model).encode("one two", Default::default()).unwrap()
+    };
+    assert_eq!(ids(&model), ids(&tiny(Family::Llama)));
+    assert_eq!(Session::new(&model, &options(64)).unwrap_err().code(), Code::WrongState);
+    assert_eq!(model.plan(&options(64)).unwrap_err().code(), Code::Unsupported);
+    let example = Example::from_json("{\"text\": \"one two\"}").unwrap();
+    let data = Dataset::from_examples([example], &Default::default()).unwrap();
+    assert!(Trainer::new(&model, &data, None, &Default::default()).is_err());
 }
 
 #[test]

@@ -30,7 +30,10 @@ impl Model {
         options.validate()?;
         monitor.cancel().check("loading the model")?;
         let access = if options.use_mmap { Access::Map } else { Access::Read };
-        let files = ModelFiles::open(&source.into(), access)?;
+        let files = match options.vocab_only {
+            true => ModelFiles::open_tokenizer(&source.into(), access)?,
+            false => ModelFiles::open(&source.into(), access)?,
+        };
         check_alignment(&files, options)?;
         let info = ModelInfo::read(&files);
         let placement = Placement::choose(options, &files, &info)?;
@@ -62,6 +65,12 @@ impl Model {
     /// A copy of the model that has all tensors but no memory for them, to count memory with.
     pub(crate) fn hollow(&self) -> Result<Arc<RawModel>> {
         let inner = &*self.0;
+        if inner.files.tensors().next().is_none() {
+            bail!(
+                Unsupported,
+                "the file holds a vocabulary without weights, whose memory cannot be planned; give the model's file"
+            )
+        }
         load(&inner.files, &inner.options, &inner.placement, Read::Nothing, &Monitor::default())
             .map(Arc::new)
     }

@@ -18,6 +18,13 @@ pub struct ModelFiles {
     hparams: Hparams,
 }
 
+/// What a model is opened for.
+#[derive(Clone, Copy, PartialEq)]
+enum Wanted {
+    All,
+    Tokenizer,
+}
+
 /// One file of a model.
 #[derive(Debug, Clone)]
 pub struct Part {
@@ -28,11 +35,21 @@ impl ModelFiles {
     /// Opens a model and checks every rule. The other parts of a split model are found beside the
     /// first. Errors: the `Gguf...` codes for a bad model, those of files for one that cannot be read.
     pub fn open(source: &Source, access: Access) -> Result<Self> {
-        let first = Part { gguf: Gguf::from_opened(source.open()?, access).with_source(source)? };
-        Self::check(first, access).with_source(source)
+        Self::open_for(Wanted::All, source, access)
     }
 
-    fn check(first: Part, access: Access) -> Result<Self> {
+    /// As [`open`](Self::open), where only the tokenizer is wanted: the file may hold no tensors, as those that
+    /// ship a vocabulary alone.
+    pub fn open_tokenizer(source: &Source, access: Access) -> Result<Self> {
+        Self::open_for(Wanted::Tokenizer, source, access)
+    }
+
+    fn open_for(wanted: Wanted, source: &Source, access: Access) -> Result<Self> {
+        let first = Part { gguf: Gguf::from_opened(source.open()?, access).with_source(source)? };
+        Self::check(wanted, first, access).with_source(source)
+    }
+
+    fn check(wanted: Wanted, first: Part, access: Access) -> Result<Self> {
         let gguf = first.gguf.clone();
         arch::check_kind(&gguf)?;
         // Before the architecture: a later part, given alone, has no metadata but its number.
@@ -44,8 +61,10 @@ impl ModelFiles {
         let tensors = index(&parts);
         let mut hparams = hparams::read(&gguf, arch)?;
         hparams.n_vocab = vocab::check(&gguf, arch)?;
-        types::check(&tensors)?;
-        tensors::check(&gguf, &hparams, &tensors)?;
+        if wanted == Wanted::All || !tensors.is_empty() {
+            types::check(&tensors)?;
+            tensors::check(&gguf, &hparams, &tensors)?;
+        }
         Ok(Self { parts, hparams, gguf: gguf.clone() })
     }
 
