@@ -63,6 +63,11 @@ fn answers_end_for_the_reason_given() {
     let got: Vec<_> = stream.by_ref().map(|p| p.unwrap().token).collect();
     assert_eq!(got, all[..at]);
     assert_eq!(stream.end_reason(), Some(EndReason::StopToken));
+    drop(stream);
+    o.stop_tokens = vec![49_152];
+    let error = s.generate(PROMPT, &o).unwrap().next().unwrap().unwrap_err();
+    assert_eq!(error.code(), Code::InvalidToken, "{error}");
+    assert!(error.message().contains("49151"), "{error}");
 
     let (none, reason) = text(&mut s, PROMPT, &greedy(0));
     assert_eq!((none.as_str(), reason), ("", Some(EndReason::MaxTokens)));

@@ -149,6 +149,15 @@ impl Generation {
     }
 
     fn start(&mut self, session: &mut Session, prompt: &Prompt, started: Instant) -> Result<()> {
+        let n_vocab = session.tokenizer().n_vocab();
+        let outside = |id: &&i64| usize::try_from(**id).is_ok_and(|id| id >= n_vocab);
+        if let Some(bad) = self.options.stop_tokens.iter().find(outside) {
+            bail!(
+                InvalidToken,
+                "stop_tokens: token {bad} is outside the vocabulary; give an id from 0 to {}",
+                n_vocab.saturating_sub(1)
+            )
+        }
         self.epoch = session.begin();
         session.prepare_sampler(&self.options.sampling)?;
         let encoded = session.encode(prompt, &self.options)?;
