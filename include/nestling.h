@@ -754,7 +754,8 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_set_bytes(
     uint64_t length);
 
 /**
- * Adds an adapter with its scale (usually 1) to options of the kind "session" or "evaluation". The options keep it alive.
+ * Adds an adapter with its scale (usually 1) to options of the kind "session", "generation" or "evaluation", which keep
+ * it alive. A generation whose options have adapters uses these and not those of its session.
  *
  * Exclusive: `options`. Errors: NULL_POINTER, BUSY, INVALID_ARGUMENT for another kind or a scale that is not finite.
  */
@@ -1307,7 +1308,7 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_generation_new_messages(
  *
  * Fills `piece`, with memory lent until the next call with the generation. Exclusive: `generation` and its session.
  * Errors: NULL_POINTER, STRUCT_SIZE, BUSY, CANCELLED, EMPTY_PROMPT, PROMPT_TOO_LONG, INVALID_TOKEN, CONTEXT_FULL,
- * NO_TEMPLATE, TEMPLATE_..., WRONG_STATE when the session has begun another generation or was reset.
+ * NO_TEMPLATE, TEMPLATE_..., ADAPTER_MISMATCH, WRONG_STATE when the session has begun another generation or was reset.
  */
 NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_generation_next(
     nest_generation *NEST_NONNULL generation,

@@ -12,6 +12,7 @@ use super::messages::{self, nest_messages};
 use super::options::{self, nest_options};
 use super::out::{fill, first_version, out, put, struct_size};
 use super::session::nest_session;
+use crate::adapter::Adapter;
 use crate::cancel::CancelToken;
 use crate::error::Result;
 use crate::generation::{EndReason, Generation, Piece};
@@ -183,7 +184,7 @@ pub unsafe extern "C" fn nest_generation_new_messages(
 ///
 /// Fills `piece`, with memory lent until the next call with the generation. Exclusive: `generation` and its session.
 /// Errors: NULL_POINTER, STRUCT_SIZE, BUSY, CANCELLED, EMPTY_PROMPT, PROMPT_TOO_LONG, INVALID_TOKEN, CONTEXT_FULL,
-/// NO_TEMPLATE, TEMPLATE_..., WRONG_STATE when the session has begun another generation or was reset.
+/// NO_TEMPLATE, TEMPLATE_..., ADAPTER_MISMATCH, WRONG_STATE when the session has begun another generation or was reset.
 ///
 /// # Safety
 /// The conventions of this module.
@@ -241,13 +242,13 @@ impl nest_generation {
     fn new(
         session: Arc<nest_session>,
         prompt: Prompt,
-        options: GenerationOptions,
+        (options, adapters): (GenerationOptions, Vec<(Adapter, f32)>),
         cancel: CancelToken,
     ) -> Result<Self> {
         // Its own token: freeing the generation must not stop what else the host's token is given to.
         let stop = CancelToken::new();
         cancel.link(&stop);
-        let generation = Generation::new(prompt, &options, stop.clone())?;
+        let generation = Generation::new(prompt, &options, stop.clone())?.with_adapters(adapters);
         Ok(Self(Exclusive::stopped_by(State { generation, session, lent: Lent::default() }, stop)))
     }
 }

@@ -14,7 +14,7 @@ use crate::options::{
 pub(super) enum OptionSet {
     Model(ModelOptions),
     Session(SessionOptions, Vec<(Adapter, f32)>),
-    Generation(Box<GenerationOptions>),
+    Generation(Box<GenerationOptions>, Vec<(Adapter, f32)>),
     Dataset(DatasetOptions),
     Trainer(Box<TrainerOptions>),
     Evaluation(Box<EvaluationOptions>, Vec<(Adapter, f32)>),
@@ -26,7 +26,7 @@ impl OptionSet {
         Ok(match kind {
             ModelOptions::NAME => Self::Model(ModelOptions::default()),
             SessionOptions::NAME => Self::Session(SessionOptions::default(), Vec::new()),
-            GenerationOptions::NAME => Self::Generation(Box::default()),
+            GenerationOptions::NAME => Self::Generation(Box::default(), Vec::new()),
             DatasetOptions::NAME => Self::Dataset(DatasetOptions::default()),
             TrainerOptions::NAME => Self::Trainer(Box::default()),
             EvaluationOptions::NAME => Self::Evaluation(Box::default(), Vec::new()),
@@ -46,7 +46,7 @@ impl OptionSet {
         match self {
             Self::Model(_) => ModelOptions::NAME,
             Self::Session(..) => SessionOptions::NAME,
-            Self::Generation(_) => GenerationOptions::NAME,
+            Self::Generation(..) => GenerationOptions::NAME,
             Self::Dataset(_) => DatasetOptions::NAME,
             Self::Trainer(_) => TrainerOptions::NAME,
             Self::Evaluation(..) => EvaluationOptions::NAME,
@@ -57,7 +57,7 @@ impl OptionSet {
         match self {
             Self::Model(o) => o.set(key, input),
             Self::Session(o, _) => o.set(key, input),
-            Self::Generation(o) => o.set(key, input),
+            Self::Generation(o, _) => o.set(key, input),
             Self::Dataset(o) => o.set(key, input),
             Self::Trainer(o) => o.set(key, input),
             Self::Evaluation(o, _) => o.set(key, input),
@@ -69,7 +69,7 @@ impl OptionSet {
         let (found, specs) = match self {
             Self::Model(o) => (o.get(key), ModelOptions::specs()),
             Self::Session(o, _) => (o.get(key), SessionOptions::specs()),
-            Self::Generation(o) => (o.get(key), GenerationOptions::specs()),
+            Self::Generation(o, _) => (o.get(key), GenerationOptions::specs()),
             Self::Dataset(o) => (o.get(key), DatasetOptions::specs()),
             Self::Trainer(o) => (o.get(key), TrainerOptions::specs()),
             Self::Evaluation(o, _) => (o.get(key), EvaluationOptions::specs()),
@@ -98,11 +98,14 @@ impl OptionSet {
     }
 
     pub(super) fn add_adapter(&mut self, adapter: &Adapter, scale: f64) -> Result<()> {
-        let (Self::Session(_, adapters) | Self::Evaluation(_, adapters)) = self else {
+        let (Self::Session(_, adapters)
+        | Self::Generation(_, adapters)
+        | Self::Evaluation(_, adapters)) = self
+        else {
             bail!(
                 InvalidArgument,
-                "the argument `options` is of the kind {}; adapters belong to options of the kinds session and \
-                 evaluation",
+                "the argument `options` is of the kind {}; adapters belong to options of the kinds session, \
+                 generation and evaluation",
                 self.kind()
             )
         };

@@ -161,7 +161,8 @@ pub unsafe extern "C" fn nest_options_set_bytes(
     })
 }
 
-/// Adds an adapter with its scale (usually 1) to options of the kind "session" or "evaluation". The options keep it alive.
+/// Adds an adapter with its scale (usually 1) to options of the kind "session", "generation" or "evaluation", which keep
+/// it alive. A generation whose options have adapters uses these and not those of its session.
 ///
 /// Exclusive: `options`. Errors: NULL_POINTER, BUSY, INVALID_ARGUMENT for another kind or a scale that is not finite.
 ///
@@ -279,12 +280,14 @@ pub(super) unsafe fn session(
 
 /// # Safety
 /// As [`handle`].
-pub(super) unsafe fn generation(options: *const nest_options) -> Result<GenerationOptions> {
+pub(super) unsafe fn generation(
+    options: *const nest_options,
+) -> Result<(GenerationOptions, Vec<(Adapter, f32)>)> {
     // SAFETY: passed on.
     match unsafe { read(options) }? {
-        Some(OptionSet::Generation(found)) => Ok(*found),
+        Some(OptionSet::Generation(found, adapters)) => Ok((*found, adapters)),
         Some(other) => other.refuse("generation"),
-        None => Ok(GenerationOptions::default()),
+        None => Ok((GenerationOptions::default(), Vec::new())),
     }
 }
 

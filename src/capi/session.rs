@@ -255,7 +255,7 @@ pub unsafe extern "C" fn nest_session_render_messages(
     guard(|| unsafe {
         let out = out(text, "text")?;
         let session = handle(session, "session")?;
-        let (messages, options) = (messages::read(messages)?, options::generation(options)?);
+        let (messages, (options, _)) = (messages::read(messages)?, options::generation(options)?);
         out.set(nest_string::new(session.0.lock("session")?.render(&messages, &options)?));
         Ok(())
     })
@@ -279,7 +279,8 @@ pub unsafe extern "C" fn nest_session_encode_messages(
     guard(|| unsafe {
         let out = out(tokens, "tokens")?;
         let session = handle(session, "session")?;
-        let (prompt, options) = (messages::read(messages)?.into(), options::generation(options)?);
+        let (prompt, (options, _)) =
+            (messages::read(messages)?.into(), options::generation(options)?);
         out.set(nest_tokens(session.0.lock("session")?.encode_prompt(&prompt, &options)?));
         Ok(())
     })
@@ -306,7 +307,7 @@ pub unsafe extern "C" fn nest_session_encode_text(
         let out = out(tokens, "tokens")?;
         let session = handle(session, "session")?;
         let prompt = text_of(text, length, "text")?.into();
-        let options = options::generation(options)?;
+        let (options, _) = options::generation(options)?;
         out.set(nest_tokens(session.0.lock("session")?.encode_prompt(&prompt, &options)?));
         Ok(())
     })

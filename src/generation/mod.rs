@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::adapter::Adapter;
 use crate::cancel::CancelToken;
 use crate::error::{Result, bail};
 use crate::options::{GenerationOptions, Options};
@@ -52,6 +53,7 @@ pub enum EndReason {
 pub struct Generation {
     prompt: Option<Prompt>,
     options: GenerationOptions,
+    adapters: Vec<(Adapter, f32)>,
     cancel: CancelToken,
     epoch: u64,
     decoder: StreamDecoder,
@@ -83,6 +85,7 @@ impl Generation {
             prompt: Some(prompt.into()),
             stop: StopFilter::new(&options.stop),
             options: options.clone(),
+            adapters: Vec::new(),
             cancel,
             epoch: 0,
             decoder: StreamDecoder::default(),
@@ -91,6 +94,14 @@ impl Generation {
             reason: None,
             bytes: Vec::new(),
         })
+    }
+
+    /// Uses these adapters with their scales for this answer; without any, it uses those of the session. A session
+    /// keeps its cache from one answer to the next as long as they use the same.
+    #[must_use]
+    pub fn with_adapters(mut self, adapters: Vec<(Adapter, f32)>) -> Self {
+        self.adapters = adapters;
+        self
     }
 
     /// The next piece; `None` when the answer has ended. After an error the generation has ended; the
@@ -158,6 +169,7 @@ impl Generation {
                 n_vocab.saturating_sub(1)
             )
         }
+        session.choose_adapters(&self.adapters)?;
         self.epoch = session.begin();
         session.prepare_sampler(&self.options.sampling)?;
         let encoded = session.encode(prompt, &self.options)?;
@@ -165,7 +177,7 @@ impl Generation {
             session.append(&encoded.tokens, &self.cancel)?
         } else {
             session.keep(encoded.n_keep);
-            session.evaluate(&encoded.tokens, &self.cancel)?
+            session.hold(&encoded.tokens, &self.cancel)?
         };
         let stats = session.stats_mut();
         stats.prompt_tokens = (done.reused + done.evaluated) as u64;

@@ -22,6 +22,12 @@ impl Session {
     /// `EmptyPrompt`, `PromptTooLong`, `InvalidToken`, `Cancelled`; after an error the session holds the
     /// part that was evaluated.
     pub fn evaluate(&mut self, tokens: &[i32], cancel: &CancelToken) -> Result<Evaluated> {
+        self.choose_adapters(&[])?;
+        self.hold(tokens, cancel)
+    }
+
+    /// As [`evaluate`](Self::evaluate), with the adapters that are attached.
+    pub(crate) fn hold(&mut self, tokens: &[i32], cancel: &CancelToken) -> Result<Evaluated> {
         let Some(last) = tokens.len().checked_sub(1) else {
             bail!(EmptyPrompt, "the prompt is empty; give at least one token")
         };

@@ -34,7 +34,10 @@ pub struct Session {
     pure: usize,
     /// Tokens at the front that a shift keeps.
     n_keep: usize,
+    /// Those that the cache was computed with.
     adapters: Vec<(Adapter, f32)>,
+    /// Those of a generation that names none.
+    own_adapters: Vec<(Adapter, f32)>,
     sampler: Option<Sampler>,
     /// The state of a loaded session's sampler, until a generation makes the sampler.
     sampler_state: Option<SamplerState>,
@@ -82,6 +85,7 @@ impl Session {
             pure: 0,
             n_keep: 1,
             adapters: Vec::new(),
+            own_adapters: Vec::new(),
             sampler: None,
             sampler_state: None,
             epoch: 0,
@@ -96,7 +100,8 @@ impl Session {
     /// `OutOfMemory`.
     pub fn fork(&mut self) -> Result<Self> {
         let mut copy = Self::new(self.model(), &self.options)?;
-        copy.set_adapters(&self.adapters)?;
+        copy.set_adapters(&self.own_adapters)?;
+        copy.attach(&self.adapters)?;
         if !self.tokens.is_empty() {
             let state = self.lease.state()?;
             copy.lease.set_state(&state)?;
@@ -120,11 +125,28 @@ impl Session {
     }
 
     /// Uses these adapters with these scales from the next generation on. A change forgets the cached
-    /// tokens, which were computed with the old ones.
+    /// tokens, which were computed with the old ones. [`Generation::with_adapters`] chooses others for one answer.
     ///
     /// # Errors
     /// `AdapterMismatch` for an adapter of another model.
+    ///
+    /// [`Generation::with_adapters`]: crate::generation::Generation::with_adapters
     pub fn set_adapters(&mut self, adapters: &[(Adapter, f32)]) -> Result<()> {
+        self.attach(adapters)?;
+        self.own_adapters = adapters.to_vec();
+        Ok(())
+    }
+
+    /// For one generation: its own adapters, or without any those of the session.
+    pub(crate) fn choose_adapters(&mut self, chosen: &[(Adapter, f32)]) -> Result<()> {
+        if chosen.is_empty() {
+            self.attach(&self.own_adapters.clone())
+        } else {
+            self.attach(chosen)
+        }
+    }
+
+    fn attach(&mut self, adapters: &[(Adapter, f32)]) -> Result<()> {
         let key = |list: &[(Adapter, f32)]| -> Vec<(String, u32)> {
             list.iter().map(|(a, s)| (a.digest().to_owned(), s.to_bits())).collect()
         };

@@ -136,6 +136,7 @@ static void attached(fixture *f) {
     nest_adapter_info info = {.struct_size = sizeof info};
     nest_tokenizer_info vocabulary = {.struct_size = sizeof vocabulary};
     nest_options *with = NULL;
+    nest_options *chosen = NULL;
     nest_generation *generation = NULL;
     nest_piece piece = {.struct_size = sizeof piece};
     nest_trainer *further = NULL;
@@ -185,6 +186,17 @@ static void attached(fixture *f) {
     OK(nest_session_set_adapters(f->session, NULL));
     EXPECT(NEST_ERROR_WRONG_STATE, nest_generation_next(generation, &piece, &has_piece));
     nest_generation_free(generation);
+
+    /* One answer may choose its own adapters; the session's own are as they were. */
+    OK(nest_options_new("generation", &chosen));
+    OK(nest_options_add_adapter(chosen, loaded, 1));
+    OK(nest_generation_new_text(f->session, "the cat", -1, chosen, NULL, &generation));
+    OK(nest_generation_next(generation, &piece, &has_piece));
+    CHECK(has_piece == 1);
+    nest_generation_free(generation);
+    nest_options_free(chosen);
+    logits(f->session, again, n);
+    CHECK(memcmp(base, again, bytes) == 0);
 
     /* The file is a beginning, too: what was learned is there. */
     OK(nest_trainer_continue_adapter(f->model, f->data, NULL, f->training, source, &further));
