@@ -100,8 +100,9 @@ fn load(
     let params = LoadParams {
         devices: &placement.devices,
         n_gpu_layers: placement.n_gpu_layers,
-        // The engine asserts that nothing is mapped when nothing is allocated.
-        mmap: options.use_mmap && !no_alloc,
+        // The engine asserts that nothing is mapped when nothing is allocated, and refuses to map a vocabulary
+        // without weights.
+        mmap: options.use_mmap && !no_alloc && files.tensors().next().is_some(),
         mlock: options.use_mlock && !no_alloc,
         repack: placement.repack,
         check_tensors: options.check_tensors,
