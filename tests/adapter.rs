@@ -97,29 +97,33 @@ fn attaching_changes_what_a_model_says_and_detaching_gives_it_back() {
 fn each_answer_may_choose_its_own_adapters() {
     let model = tiny(Family::Llama);
     let adapter = |alpha| (open(&model, lora("llama", PAIRS, alpha)).unwrap(), 1.0);
-    let (own, chosen) = (adapter(16.0), adapter(200.0));
+    let (own, chosen) = ([adapter(16.0)], [adapter(200.0)]);
     let prompt = ids(20, 250, 3);
-    let mut s = session(&model, 64);
-    let mut answer = |own: &[(Adapter, f32)], chosen: &[(Adapter, f32)]| {
-        s.set_adapters(own).unwrap();
+    let answer = |s: &mut Session, chosen: &[(Adapter, f32)]| {
         let generation = Generation::new(prompt.clone(), &greedy(8), CancelToken::new()).unwrap();
         let mut generation = generation.with_adapters(chosen.to_vec());
         let mut tokens = Vec::new();
-        while let Some(piece) = generation.next(&mut s).unwrap() {
+        while let Some(piece) = generation.next(s).unwrap() {
             tokens.push(piece.token);
         }
         (tokens, s.stats().reused_tokens)
     };
-    let (with_own, _) = answer(&[own.clone()], &[]);
-    let (with_chosen, _) = answer(&[chosen.clone()], &[]);
-    let (base, _) = answer(&[], &[]);
+    let mut s = session(&model, 64);
+    s.set_adapters(&own).unwrap();
+    let (with_own, _) = answer(&mut s, &[]);
+    s.set_adapters(&chosen).unwrap();
+    let (with_chosen, _) = answer(&mut s, &[]);
+    s.set_adapters(&[]).unwrap();
+    let (base, _) = answer(&mut s, &[]);
     assert!(with_own != with_chosen && with_chosen != base);
 
-    assert_eq!(answer(&[], std::slice::from_ref(&chosen)), (with_chosen.clone(), 0));
-    assert_eq!(answer(&[], &[]), (base, 0), "the choice was for one answer");
-    assert_eq!(answer(&[own.clone()], &[chosen]).0, with_chosen);
-    assert_eq!(answer(&[own.clone()], &[]), (with_own.clone(), 0));
-    assert_eq!(answer(&[own], &[]), (with_own, 19), "the same again reuses the cache");
+    assert_eq!(answer(&mut s, &chosen), (with_chosen.clone(), 0));
+    assert_eq!(answer(&mut s, &[]), (base, 0), "the choice was for one answer");
+    s.set_adapters(&own).unwrap();
+    assert_eq!(answer(&mut s, &chosen).0, with_chosen);
+    assert_eq!(answer(&mut s.fork().unwrap(), &[]).0, with_own);
+    assert_eq!(answer(&mut s, &[]), (with_own.clone(), 0));
+    assert_eq!(answer(&mut s, &[]), (with_own, 19), "the same again reuses the cache");
     let other = tiny(Family::Llama);
     let foreign = open(&other, lora("llama", PAIRS, 1.0)).unwrap();
     let mut refused = Generation::new(prompt, &greedy(8), CancelToken::new())

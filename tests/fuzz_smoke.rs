@@ -31,12 +31,12 @@ fn setting(name: &str, default: u64) -> u64 {
 fn main() -> ExitCode {
     let seed = setting("NESTLING_FUZZ_SEED", 1);
     let arguments = std::env::args().collect::<Vec<_>>();
-    if let [_, flag, first, end, step] = &arguments[..] {
-        if flag == "--child" {
-            let number = |text: &String| text.parse::<u64>().unwrap();
-            child::run(seed, number(first), number(end), number(step));
-            return ExitCode::SUCCESS;
-        }
+    if let [_, flag, first, end, step] = &arguments[..]
+        && flag == "--child"
+    {
+        let number = |text: &String| text.parse::<u64>().unwrap();
+        child::run(seed, number(first), number(end), number(step));
+        return ExitCode::SUCCESS;
     }
     let cases = setting("NESTLING_FUZZ_CASES", 400);
     let lanes = std::thread::available_parallelism().map_or(1, |n| n.get() as u64).min(8);

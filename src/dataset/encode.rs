@@ -193,10 +193,10 @@ impl Encoder {
             }
             Example::Text(text) => self.front(text, true, &mut augment)?,
         };
-        if !matches!(example, Example::Messages { .. }) {
-            if let Some(eos) = self.tokenizer.eos() {
-                sequence.push(eos, true);
-            }
+        if !matches!(example, Example::Messages { .. })
+            && let Some(eos) = self.tokenizer.eos()
+        {
+            sequence.push(eos, true);
         }
         Ok(sequence)
     }

@@ -117,10 +117,10 @@ fn quotas(sizes: &[usize], wanted: usize) -> Vec<usize> {
             if quotas.iter().sum::<usize>() >= wanted {
                 return quotas;
             }
-            if let (Some(quota), Some(&size)) = (quotas.get_mut(i), sizes.get(i)) {
-                if *quota + kept < size {
-                    *quota += 1;
-                }
+            if let (Some(quota), Some(&size)) = (quotas.get_mut(i), sizes.get(i))
+                && *quota + kept < size
+            {
+                *quota += 1;
             }
         }
     }

@@ -75,8 +75,11 @@ mod tests {
     fn what_is_no_regular_file_is_not_replaced_and_a_link_stays() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        let write =
-            |path: &Path| replace_file(path, "writing", |out| Ok(out.write_all(b"new").unwrap()));
+        let write = |path: &Path| {
+            replace_file(path, "writing", |out| {
+                out.write_all(b"new").map_err(|e| Error::io(&e, "writing"))
+            })
+        };
         let _listener = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
         std::fs::create_dir(path("folder")).unwrap();
         for name in ["socket", "folder"] {

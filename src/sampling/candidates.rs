@@ -79,10 +79,10 @@ impl Groups {
     pub fn argmax(&self, logits: &[f32]) -> i32 {
         let groups = logits.chunks(GROUP).zip(&self.maxima).enumerate();
         for (g, (group, &max)) in groups {
-            if max == self.max {
-                if let Some(i) = group.iter().position(|&x| x == max) {
-                    return id_of(g, i);
-                }
+            if max == self.max
+                && let Some(i) = group.iter().position(|&x| x == max)
+            {
+                return id_of(g, i);
             }
         }
         0

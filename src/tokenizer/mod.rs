@@ -98,10 +98,10 @@ impl Tokenizer {
             };
             tokens.extend(vocab.tokenize(text, false, parse)?);
         }
-        if let Some(bos) = vocab.bos().filter(|_| vocab.add_bos()) {
-            if tokens.first() != Some(&bos) {
-                tokens.insert(0, bos);
-            }
+        if let Some(bos) = vocab.bos().filter(|_| vocab.add_bos())
+            && tokens.first() != Some(&bos)
+        {
+            tokens.insert(0, bos);
         }
         Ok(tokens)
     }

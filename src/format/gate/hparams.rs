@@ -169,7 +169,8 @@ fn check_experts(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
     } else {
         (1..=n).contains(&used)
             && groups < n
-            && (groups <= 1 || (n % groups == 0 && groups_used > 0 && groups_used < groups))
+            && (groups <= 1
+                || (n.is_multiple_of(groups) && groups_used > 0 && groups_used < groups))
     };
     if !good && !forgotten {
         bail!(
@@ -222,7 +223,9 @@ fn check_family_heads(gguf: &Gguf, arch: Arch, family: Family, h: &Hparams) -> R
     }
     let whole = matches!(family, Family::Llama | Family::Qwen2 | Family::Qwen3);
     let rotates = family != Family::Gpt2;
-    if rotates && (h.n_rot > k || h.n_rot % 2 != 0 || h.n_rot == 0 || (whole && h.n_rot != k)) {
+    if rotates
+        && (h.n_rot > k || !h.n_rot.is_multiple_of(2) || h.n_rot == 0 || (whole && h.n_rot != k))
+    {
         bail!(
             GgufHeadCount,
             "{} is {} for heads of {k}; convert the model again",

@@ -24,7 +24,7 @@ pub(super) fn check(part: &Part, access: Access) -> Result<()> {
         }
         expected = Some((t.offset + t.n_bytes).next_multiple_of(gguf.alignment()));
         let at = part.offset() + t.offset;
-        if access == Access::Map && part.file().is_some() && at % MAPPED_ALIGNMENT != 0 {
+        if access == Access::Map && part.file().is_some() && !at.is_multiple_of(MAPPED_ALIGNMENT) {
             bail!(
                 GgufTensorLayout,
                 "tensor {} begins at byte {at}, which is not a multiple of {MAPPED_ALIGNMENT}, so the \

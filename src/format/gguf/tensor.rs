@@ -88,7 +88,7 @@ impl GgmlType {
 
     /// Bytes of a row of `elements`; `None` when the row is not whole blocks or too long to count.
     pub fn row_bytes(self, elements: u64) -> Option<u64> {
-        if elements % self.block_size() != 0 {
+        if !elements.is_multiple_of(self.block_size()) {
             return None;
         }
         (elements / self.block_size()).checked_mul(self.type_size())
