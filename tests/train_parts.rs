@@ -36,7 +36,7 @@ fn floats(value: &Value) -> Vec<f32> {
 fn gradient(step: usize) -> Vec<f32> {
     let at = |i: usize| {
         let wave = (1.7 * step as f64 + i as f64).sin() * 10f64.powi(i as i32 - 3);
-        if (step + i) % 5 == 0 { 0.0 } else { wave as f32 }
+        if (step + i).is_multiple_of(5) { 0.0 } else { wave as f32 }
     };
     (0..SIZE).map(at).collect()
 }
