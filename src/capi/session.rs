@@ -279,8 +279,7 @@ pub unsafe extern "C" fn nest_session_encode_messages(
     guard(|| unsafe {
         let out = out(tokens, "tokens")?;
         let session = handle(session, "session")?;
-        let (prompt, (options, _)) =
-            (messages::read(messages)?.into(), options::generation(options)?);
+        let (prompt, options) = (messages::read(messages)?.into(), options::generation(options)?.0);
         out.set(nest_tokens(session.0.lock("session")?.encode_prompt(&prompt, &options)?));
         Ok(())
     })
