@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::{Kernel, Lanes};
+use super::lanes::{EXP2, Kernel, Lanes};
 
 /// The 8 floats of a 256-bit register.
 pub(super) struct F32x8;
@@ -112,26 +112,20 @@ impl Lanes for F32x8 {
     }
 
     #[inline(always)]
-    unsafe fn exp(x: __m256) -> __m256 {
+    unsafe fn exp2(x: __m256) -> __m256 {
         // SAFETY: the caller's.
         unsafe {
-            let is_normal = _mm256_cmp_ps::<_CMP_NLT_UQ>(x, _mm256_set1_ps(-87.0));
-            let n = _mm256_mul_ps(x, _mm256_set1_ps(std::f32::consts::LOG2_E));
-            let n = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(n);
-            // ln 2 in two parts, the first with few bits, so that its product with n is exact.
-            let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693_359_4), x);
-            let r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.121_944_4e-4), r);
-            const TERMS: [f32; 5] = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
-            let mut p = _mm256_set1_ps(1.987_569_1e-4);
-            for term in TERMS {
-                p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(term));
+            let is_normal = _mm256_cmp_ps::<_CMP_NLT_UQ>(x, _mm256_set1_ps(-126.0));
+            let n = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
+            let r = _mm256_sub_ps(x, n);
+            let mut p = _mm256_set1_ps(EXP2[0]);
+            for term in &EXP2[1..] {
+                p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(*term));
             }
-            let y = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r);
-            let y = _mm256_add_ps(y, _mm256_set1_ps(1.0));
             // 2^n, made of its exponent.
             let power = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
             let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(power));
-            _mm256_and_ps(is_normal, _mm256_mul_ps(y, power))
+            _mm256_and_ps(is_normal, _mm256_mul_ps(p, power))
         }
     }
 

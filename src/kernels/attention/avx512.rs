@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::{Kernel, Lanes};
-use crate::kernels::vector;
+use super::lanes::{EXP2, Kernel, Lanes};
+use crate::kernels::vector::transpose;
 
 /// The 16 floats of a 512-bit register.
 pub(super) struct F32x16;
@@ -113,9 +113,18 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
-    unsafe fn exp(x: __m512) -> __m512 {
+    unsafe fn exp2(x: __m512) -> __m512 {
         // SAFETY: the caller's.
-        unsafe { vector::exp(x) }
+        unsafe {
+            let is_normal = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, _mm512_set1_ps(-126.0));
+            let n = _mm512_roundscale_ps::<0>(x);
+            let r = _mm512_sub_ps(x, n);
+            let mut p = _mm512_set1_ps(EXP2[0]);
+            for term in &EXP2[1..] {
+                p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(*term));
+            }
+            _mm512_maskz_scalef_ps(is_normal, p, n)
+        }
     }
 
     #[inline(always)]
@@ -165,6 +174,6 @@ impl Lanes for F32x16 {
     #[inline(always)]
     unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: the caller's.
-        unsafe { vector::transpose(from, stride, [16, 16], to, to_stride, 16) }
+        unsafe { transpose(from, stride, [16, 16], to, to_stride, 16) }
     }
 }

@@ -1,5 +1,7 @@
 //! From sums to results: for a tile that saw all cells at once, or for the parts of a split cache together.
 
+use std::f32::consts::LOG2_E;
+
 use super::Attention;
 use super::lanes::Lanes;
 use super::plan::{APART, Plan};
@@ -16,9 +18,9 @@ fn normal(a: &Attention, head: usize, highest: f32, total: f32) -> f32 {
         return 1.0 / total;
     }
     // SAFETY: there is a sink for each head.
-    let sink = unsafe { *a.sinks.add(head) };
+    let sink = LOG2_E * unsafe { *a.sinks.add(head) };
     // A sink far above all scores makes this infinite, and the result zero.
-    1.0 / (total + (sink - highest).exp())
+    1.0 / (total + (sink - highest).exp2())
 }
 
 /// Writes a row of the result: `sums` times `factor`.
@@ -101,7 +103,7 @@ pub(super) unsafe fn combine<L: Lanes>(
             let mut total = 0.0;
             for chunk in 0..plan.chunks {
                 let part = parts.add(chunk * size);
-                let factor = (*part - zero).exp();
+                let factor = (*part - zero).exp2();
                 total += factor * *part.add(1);
                 let to = parts.add(APART);
                 for i in (0..a.head_v).step_by(L::N) {

@@ -1,5 +1,9 @@
 //! The running softmax (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018): from a block's scores
 //! to exponentials below the highest score so far, and what earlier sums must be multiplied by.
+//!
+//! Scores are in units of ln 2, so that the exponentials are powers of 2.
+
+use std::f32::consts::LOG2_E;
 
 use super::lanes::{Kernel, Lanes, tanh};
 use super::plan::BLOCK;
@@ -49,14 +53,14 @@ impl<const CAP: bool> Weights<'_, CAP> {
         unsafe {
             let scores = tile.at(own.scores + row * own.score_row);
             let mask = tile.at(own.mask + tile.token_of(row) * BLOCK);
-            let cap = L::splat(tile.a.soft_cap);
+            let (cap, log2_e) = (L::splat(LOG2_E * tile.a.soft_cap), L::splat(LOG2_E));
             let mut high = L::splat(f32::NEG_INFINITY);
             for i in (0..self.width).step_by(L::N) {
                 let mut x = L::load(scores.add(i));
                 if CAP {
                     x = L::mul(cap, tanh::<L>(x));
                 }
-                let x = L::add(x, L::load(mask.add(i)));
+                let x = L::fma(log2_e, L::load(mask.add(i)), x);
                 L::store(scores.add(i), x);
                 high = L::max(x, high);
             }
@@ -67,11 +71,11 @@ impl<const CAP: bool> Weights<'_, CAP> {
             let zero = if *highest == f32::NEG_INFINITY { 0.0 } else { *highest };
             let mut total = L::splat(0.0);
             for i in (0..self.width).step_by(L::N) {
-                let x = L::exp(L::sub(L::load(scores.add(i)), L::splat(zero)));
+                let x = L::exp2(L::sub(L::load(scores.add(i)), L::splat(zero)));
                 L::store(scores.add(i), x);
                 total = L::add(total, x);
             }
-            let factor = if before == zero { 1.0 } else { (before - zero).exp() };
+            let factor = if before == zero { 1.0 } else { (before - zero).exp2() };
             *tile.at(own.factor + row) = factor;
             let sum = tile.at(own.total + row);
             *sum = *sum * factor + L::sum(total);

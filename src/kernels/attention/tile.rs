@@ -1,5 +1,6 @@
 //! One item of work: some query rows over some cells, block after block.
 
+use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
 use super::lanes::Lanes;
@@ -119,7 +120,7 @@ pub(super) unsafe fn run<L: Lanes>(tile: &Tile<'_>) {
 #[inline(always)]
 unsafe fn begin<L: Lanes>(tile: &Tile<'_>) {
     let (a, own) = (tile.a, &tile.plan.own);
-    let scale = if a.soft_cap == 0.0 { a.scale } else { a.scale / a.soft_cap };
+    let scale = if a.soft_cap == 0.0 { LOG2_E * a.scale } else { a.scale / a.soft_cap };
     // SAFETY: rows of the queries and of the scratch, both a multiple of `L::N` floats.
     unsafe {
         let (scale, zero) = (L::splat(scale), L::splat(0.0));
