@@ -30,7 +30,8 @@ pub fn gemma3() -> PathBuf {
     fetched("gemma-3-270m-Q4_K_M.gguf")
 }
 
-fn fetched(name: &str) -> PathBuf {
+/// A file of the cache, by its target in `ci/assets`.
+pub fn fetched(name: &str) -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let directory = set("NESTLING_CACHE").unwrap_or_else(|| {
         let cache = set("XDG_CACHE_HOME");
