@@ -20,8 +20,8 @@ enum Mask {
     Window(usize),
     /// Those of its own sequence, one of several in a row, up to its own.
     Packed(usize),
-    /// Any cells, some of which count more than others.
-    Scattered,
+    /// So many of ten cells, some of which count less than others.
+    Scattered(usize),
     /// Nothing, if it is an odd one.
     Odd,
 }
@@ -192,10 +192,10 @@ fn mask(case: &Case, random: &mut Random) -> Vec<u16> {
                 Mask::Causal => cell <= own,
                 Mask::Window(n) => cell <= own && cell + n > own,
                 Mask::Packed(n) => cell <= own && cell / n == own / n,
-                Mask::Scattered => random.below(5) == 0,
+                Mask::Scattered(n) => random.below(10) < n,
                 Mask::Odd => token % 2 == 0,
             };
-            let bias = if matches!(case.mask, Mask::Scattered) { 0xbc00 } else { 0 };
+            let bias = if matches!(case.mask, Mask::Scattered(_)) { 0xbc00 } else { 0 };
             *x = if is_seen { bias * (cell as u16 % 2) } else { UNSEEN };
         }
     }
@@ -242,7 +242,7 @@ fn any_shape_gives_what_the_definition_does() {
             Mask::Causal,
             Mask::Window(1 + random.below(60)),
             Mask::Packed(1 + random.below(60)),
-            Mask::Scattered,
+            Mask::Scattered(1 + random.below(9)),
             Mask::Odd,
         ];
         let case = Case {
@@ -278,6 +278,17 @@ fn caches_of_all_types_are_read() {
         for tokens in [1, 30] {
             Data::new(Case { types, tokens, heads: 4, groups: 2, seed: 2, ..CASE }).check();
         }
+    }
+}
+
+#[test]
+fn cells_between_others_are_left_out() {
+    for seed in 0..60 {
+        let [kv, head] = [8 + seed as usize, 16];
+        let mask = Mask::Scattered(9);
+        let case = Case { tokens: 1, kv, mask, head: [head; 2], seed, ..CASE };
+        Data::new(case).check();
+        Data::new(Case { tokens: 9, ..case }).check();
     }
 }
 

@@ -8,8 +8,8 @@ use super::plan::{APART, Plan};
 use super::tile::Tile;
 use crate::kernels::Crew;
 
-/// What the sums of a row with this highest score and total are multiplied by, so that its weights add up to one. A sink
-/// is a score without a value. A row that saw nothing gives zeros.
+/// What the sums of a row with this highest score and total are multiplied by, so that its weights add up to one. A
+/// sink is a score without a value. A row that saw nothing gives zeros.
 fn normal(a: &Attention, head: usize, highest: f32, total: f32) -> f32 {
     if total == 0.0 {
         return 0.0;

@@ -59,7 +59,7 @@ pub(crate) struct Attention {
     pub v_head: usize,
     pub v_type: WeightType,
     /// What is added to scores, as f16: `kv` columns for each token. Null: nothing. What lies in cells that are minus
-    /// infinity for every token is not read.
+    /// infinity for every token is not read; what one token sees must be finite for the others' sake.
     pub mask: *const u16,
     pub mask_stride: usize,
     /// Query heads.
@@ -101,8 +101,9 @@ impl Attention {
     /// Computes it. Every thread of the crew calls this.
     ///
     /// # Safety
-    /// [`Attention::need`] gave `Some` for this level, which the processor has, and `scratch` holds as much; the pointers
-    /// are valid for the shapes and strides that they are said to have, and nobody writes what they show meanwhile.
+    /// [`Attention::need`] gave `Some` for this level, which the processor has, and `scratch` holds as much; the
+    /// pointers are valid for the shapes and strides that they are said to have, and nobody writes what they show
+    /// meanwhile.
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, scratch: Scratch) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the caller's; the processor has the level's instructions.

@@ -22,8 +22,8 @@ const CHUNK: usize = 64;
 /// Floats between rows that are read side by side, so that they do not fall on the same lines of a cache.
 pub(super) const APART: usize = 16;
 
-/// Items of work: some tokens and all query heads of a key head, or of all of them, over all cells or a chunk of these. It
-/// follows from the shapes alone, as the results depend on it.
+/// Items of work: some tokens and all query heads of a key head, or of all of them, over all cells or a chunk of these.
+/// It follows from the shapes alone, as the results depend on it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     /// Query heads of a key head.
@@ -54,7 +54,7 @@ pub(super) struct Own {
     /// Weighted sums of values: rows `sum_row` apart, whole pairs of vectors.
     pub sums: usize,
     pub sum_row: usize,
-    /// One float for each row: the highest score, the sum of exponentials, what the newest block multiplies both sums by.
+    /// One float for each row: the highest score, the sum of exponentials, what the newest block multiplies sums by.
     pub highest: usize,
     pub total: usize,
     pub factor: usize,

@@ -9,8 +9,8 @@ pub(super) struct Matrix {
     pub row: usize,
 }
 
-/// `out = left * right`, for `[rows, depth]` by `[depth, columns]`. Factors, unless null, are what the rows of `out` are
-/// multiplied by before the product is added to them.
+/// `out = left * right`, for `[rows, depth]` by `[depth, columns]`. Factors, unless null, are what the rows of `out`
+/// are multiplied by before the product is added to them.
 #[derive(Clone, Copy)]
 pub(super) struct Product {
     pub rows: usize,

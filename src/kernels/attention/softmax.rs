@@ -1,5 +1,5 @@
-//! The running softmax (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018): from a block's scores
-//! to exponentials below the highest score so far, and what earlier sums must be multiplied by.
+//! The running softmax (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018): from a block's
+//! scores to exponentials below the highest score so far, and what earlier sums must be multiplied by.
 //!
 //! Scores are in units of ln 2, so that the exponentials are powers of 2.
 

@@ -8,7 +8,8 @@ use super::plan::{BLOCK, Plan};
 use super::{Attention, cells, direct, packed, softmax};
 use crate::kernels::Level;
 
-/// The query rows of some tokens, group after group: in each, those of all heads that share a key head, token after token.
+/// The query rows of some tokens, group after group: in each, those of all heads that share a key head, token after
+/// token.
 #[derive(Clone)]
 pub(super) struct Tile<'a> {
     pub a: &'a Attention,
@@ -88,8 +89,8 @@ impl<'a> Tile<'a> {
     }
 }
 
-/// The whole item: afterwards the scratch has, for each row, the highest score, the sum of exponentials, and the sums of
-/// values weighted by them.
+/// The whole item: afterwards the scratch has, for each row, the highest score, the sum of exponentials, and the sums
+/// of values weighted by them.
 ///
 /// # Safety
 /// The processor has the instructions of `L`, and the attention's pointers and the scratch are as they say.
