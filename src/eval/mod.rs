@@ -8,6 +8,7 @@
 //! sum in 64-bit floats. Labelled examples are classified, too: each candidate label is scored by the log-probability of
 //! all its tokens behind the prompt, with the end of the text; the prompt is evaluated once.
 
+mod divergence;
 mod measure;
 mod metrics;
 mod prepare;
@@ -24,6 +25,7 @@ use crate::job::Monitor;
 use crate::model::Model;
 use crate::options::{EvaluationOptions, Options};
 
+pub use divergence::{Divergence, divergence};
 pub use metrics::{ClassMetrics, Classification};
 pub use report::{ClassificationDifference, Comparison, Difference, Evaluation};
 

@@ -97,6 +97,11 @@ impl Scorer {
         Ok(())
     }
 
+    /// After how many tokens at a time all probabilities can be had in one batch.
+    pub(super) fn rows(&self) -> usize {
+        self.lease.n_outputs().min(self.lease.n_ubatch()).max(1) as usize
+    }
+
     /// How many of the next tokens go into one batch: as many as it may have tokens and rows of logits.
     fn batch(&self, len: usize, wanted: impl Fn(usize) -> bool) -> usize {
         let most = len.min(self.lease.n_ubatch().max(1) as usize);

@@ -47,6 +47,12 @@ impl<'a> LogProbabilities<'a> {
         let logit = logit.unwrap_or(f32::NEG_INFINITY);
         (f64::from(logit) - f64::from(self.max) - self.log_sum, logit >= self.max)
     }
+
+    /// ln p of every token, in the order of their ids.
+    pub(crate) fn all(&self) -> impl Iterator<Item = f32> {
+        let log_sum = f64::from(self.max) + self.log_sum;
+        self.logits.iter().map(move |&logit| (f64::from(logit) - log_sum) as f32)
+    }
 }
 
 /// ln p = logit - max - ln sum(exp(logit - max)), over the whole row.
