@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the library against the engine itself and its peers; benches/README.md says how to read it.
 
-    benches/run.py [rate] [prompt] [cost] [reuse] [open] [peers] [finetune] [linear] [qvac] [--rounds 7] [--threads 2] [--repeats 3]
+    benches/run.py [rate] [prompt] [cost] [reuse] [open] [peers] [speed] [batch] [accuracy] [finetune] [linear] [qvac] [--rounds 7] [--threads 2] [--repeats 3]
 
 Without a section: all of them. Every number is of this machine, now: leave it alone meanwhile. Prints Markdown, and
 keeps each section's text and every raw number in target/bench.
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 
+import kernels
 import training
 from runner import (
     CACHE, MODELS, OUT, PEERS, RAW, ROOT, TEXT, build, build_native, in_turns, interleaved, median, run, shell, spread,
@@ -200,7 +201,7 @@ def peers(o):
     return table(head, rows)
 
 
-SECTIONS = {"rate": rate, "prompt": prompt, "cost": cost, "reuse": reuse, "open": gate, "peers": peers, **training.SECTIONS}
+SECTIONS = {"rate": rate, "prompt": prompt, "cost": cost, "reuse": reuse, "open": gate, "peers": peers, **kernels.SECTIONS, **training.SECTIONS}
 
 
 def machine():
@@ -216,7 +217,8 @@ def main():
     parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--model", default="", help="only models whose name has this in it (finetune, linear)")
+    parser.add_argument("--model", default="", help="only models whose name has this in it (speed, batch, accuracy, finetune, linear)")
+    parser.add_argument("--type", default="", help="only weights whose type has this in its name (speed, accuracy)")
     parser.add_argument("--repeats", type=int, default=3, help="of one measurement in one process (rate, cost)")
     o = parser.parse_args()
     unknown = set(o.sections) - set(SECTIONS)

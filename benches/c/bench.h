@@ -9,6 +9,8 @@
 #include <time.h>
 
 enum { N_CTX = 2048, N_PROMPT = 512, N_SHORT = 16, N_DECODE = 128, N_PEAK = 64, MAX_REPEATS = 64 };
+/* The mode `points`: tokens of the context, tokens decoded one by one, tokens that a measured prompt has at least. */
+enum { N_CTX_POINTS = 4352, N_STEPS = 32, N_LEAST = 128 };
 
 static double bench_now(void) {
     struct timespec t;
@@ -55,6 +57,22 @@ static void bench_print_list(const char *name, const double *values, int n) {
     for (int i = 0; i < n; i++) printf("%s%.9f", i ? "," : "", values[i]);
     printf("],");
 }
+
+/* A point to measure: "prompt:N" evaluates N tokens at a time, "decode:N" takes N_STEPS tokens one by one after N. */
+typedef struct {
+    int decodes, n;
+} bench_point;
+
+static bench_point bench_parse(const char *text) {
+    bench_point point = {!strncmp(text, "decode:", 7), 0};
+    const char *colon = strchr(text, ':');
+    if (colon != NULL) point.n = atoi(colon + 1);
+    if (point.n < 1 || point.n + N_STEPS > N_CTX_POINTS) bench_fail("a point is prompt:N or decode:N");
+    return point;
+}
+
+/* How often a prompt is evaluated in one measurement. */
+static int bench_times(bench_point point) { return point.n < N_LEAST ? N_LEAST / point.n : 1; }
 
 /* Peak and present memory of this process, in KiB, as the kernel counts it. */
 static void bench_print_memory(void) {

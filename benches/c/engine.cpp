@@ -4,6 +4,7 @@
 //     engine prompt MODEL TEXT THREADS REPEATS   only the prompt
 //     engine open MODEL                          load and free
 //     engine peak MODEL TEXT THREADS             load, 64 tokens, peak memory
+//     engine points MODEL TEXT THREADS REPEATS POINT...   prompts and decodes of these lengths (see bench.h)
 //
 // Best settings: a thread pool that stays, micro-batches of 512, flash attention where the engine wants it, logits
 // for the last token only, the most likely token taken by one pass over them, nothing turned into text.
@@ -34,9 +35,9 @@ struct Engine {
         llama_model_free(model);
     }
 
-    void start(int threads) {
+    void start(int threads, int n_ctx) {
         llama_context_params params = llama_context_default_params();
-        params.n_ctx = N_CTX;
+        params.n_ctx = n_ctx;
         params.n_batch = 512;
         params.n_ubatch = 512;
         params.n_threads = threads;
@@ -50,17 +51,27 @@ struct Engine {
         llama_attach_threadpool(context, pool, pool);
     }
 
-    std::vector<llama_token> tokens(const char *file) {
-        char *text = bench_text(file, 4);
+    std::vector<llama_token> tokens(const char *file, int times, int wanted) {
+        char *text = bench_text(file, times);
         std::vector<llama_token> list(strlen(text) + 8);
         int n = llama_tokenize(vocab, text, (int32_t)strlen(text), list.data(), (int32_t)list.size(), true, false);
         free(text);
-        if (n < N_PROMPT) bench_fail("the text is too short");
-        list.resize(N_PROMPT);
+        if (n < wanted) bench_fail("the text is too short");
+        list.resize(wanted);
         return list;
     }
 
     void clear() { llama_memory_clear(llama_get_memory(context), false); }
+
+    // Evaluates, in batches of what the context takes; logits of the last token only.
+    void evaluate(llama_token *list, int n) {
+        const int most = (int)llama_n_batch(context);
+        for (int i = 0; i < n; i += most) {
+            const int part = n - i < most ? n - i : most;
+            if (llama_decode(context, llama_batch_get_one(list + i, part)) != 0) bench_fail("decode");
+        }
+        llama_synchronize(context);
+    }
 
     // Evaluates and returns the most likely next token.
     llama_token next(llama_token *list, int n) {
@@ -75,8 +86,8 @@ struct Engine {
 };
 
 static void rate(Engine &engine, const char *text, int threads, int repeats, bool decodes) {
-    engine.start(threads);
-    std::vector<llama_token> prompt = engine.tokens(text);
+    engine.start(threads, N_CTX);
+    std::vector<llama_token> prompt = engine.tokens(text, 4, N_PROMPT);
     double prompt_s[MAX_REPEATS], decode_s[2][MAX_REPEATS];
     uint64_t output = 0;
     for (int i = -1; i < repeats; i++) { // the first pass warms up
@@ -114,9 +125,47 @@ static void rate(Engine &engine, const char *text, int threads, int repeats, boo
     printf("\"output\":\"%016llx\",", (unsigned long long)output);
 }
 
+// Seconds of one measurement; a decode finds its context in the cache, except the first time.
+static double measure(Engine &engine, std::vector<llama_token> &tokens, bench_point point) {
+    if (!point.decodes) {
+        double start = bench_now();
+        for (int i = 0; i < bench_times(point); i++) {
+            engine.clear();
+            engine.evaluate(tokens.data(), point.n);
+        }
+        return bench_now() - start;
+    }
+    llama_memory_t memory = llama_get_memory(engine.context);
+    const int last = point.n - 1;
+    if (llama_memory_seq_pos_max(memory, 0) < last - 1) {
+        engine.clear();
+        engine.evaluate(tokens.data(), last);
+    }
+    llama_memory_seq_rm(memory, 0, last, -1);
+    llama_token token = engine.next(&tokens[last], 1);
+    double start = bench_now();
+    for (int i = 0; i < N_STEPS; i++) token = engine.next(&token, 1);
+    return bench_now() - start;
+}
+
+static void points(Engine &engine, const char *text, int threads, int repeats, char **names, int n) {
+    engine.start(threads, N_CTX_POINTS);
+    std::vector<llama_token> tokens = engine.tokens(text, 16, N_CTX_POINTS);
+    double times[MAX_REPEATS];
+    for (int i = 0; i < n; i++) {
+        bench_point point = bench_parse(names[i]);
+        for (int k = -1; k < repeats; k++) { // the first one warms up
+            bench_turn();
+            double time = measure(engine, tokens, point);
+            if (k >= 0) times[k] = time;
+        }
+        bench_print_list(names[i], times, repeats);
+    }
+}
+
 static void peak(Engine &engine, const char *text, int threads) {
-    engine.start(threads);
-    std::vector<llama_token> prompt = engine.tokens(text);
+    engine.start(threads, N_CTX);
+    std::vector<llama_token> prompt = engine.tokens(text, 4, N_PROMPT);
     llama_token token = engine.next(prompt.data(), N_SHORT);
     double start = bench_now();
     for (int k = 1; k < N_PEAK; k++) token = engine.next(&token, 1);
@@ -125,7 +174,7 @@ static void peak(Engine &engine, const char *text, int threads) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 3) bench_fail("usage: engine rate|prompt|open|peak MODEL [TEXT THREADS [REPEATS]]");
+    if (argc < 3) bench_fail("usage: engine rate|prompt|open|peak|points MODEL [TEXT THREADS [REPEATS [POINT...]]]");
     llama_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
     llama_backend_init();
     const char *mode = argv[1];
@@ -138,6 +187,10 @@ int main(int argc, char **argv) {
             int repeats = atoi(argv[5]);
             if (repeats < 1 || repeats > MAX_REPEATS) bench_fail("1 to 64 repeats");
             rate(engine, argv[3], atoi(argv[4]), repeats, decodes);
+        } else if (!strcmp(mode, "points") && argc > 6) {
+            int repeats = atoi(argv[5]);
+            if (repeats < 1 || repeats > MAX_REPEATS) bench_fail("1 to 64 repeats");
+            points(engine, argv[3], atoi(argv[4]), repeats, argv + 6, argc - 6);
         } else if (!strcmp(mode, "peak") && argc == 5) {
             peak(engine, argv[3], atoi(argv[4]));
         } else if (strcmp(mode, "open") || argc != 3) {

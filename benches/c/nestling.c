@@ -4,6 +4,7 @@
  *     nestling open MODEL                        open and free
  *     nestling peak MODEL TEXT THREADS           open, 64 tokens, peak memory
  *     nestling cost MODEL TEXT THREADS REPEATS   what of each token's time is not the engine's (see cost.h)
+ *     nestling points MODEL TEXT THREADS REPEATS POINT...   prompts and decodes of these lengths (see bench.h)
  *
  * `rate` and `peak` take the most likely token; `rate` and `cost` also sample with the default options.
  */
@@ -22,10 +23,10 @@ typedef struct {
     nest_tokens *prompt;
 } Library;
 
-static void start(Library *library, const char *text_path, int threads) {
+static void start(Library *library, const char *text_path, int threads, int n_ctx) {
     nest_options *options;
     check(nest_options_new("session", &options));
-    check(nest_options_set_int(options, "n_ctx", N_CTX));
+    check(nest_options_set_int(options, "n_ctx", n_ctx));
     check(nest_options_set_int(options, "n_threads", threads));
     check(nest_session_new(library->model, options, &library->session));
     nest_options_free(options);
@@ -37,11 +38,11 @@ static void start(Library *library, const char *text_path, int threads) {
     check(nest_options_set_int(library->sampled, "seed", 1));
     check(nest_options_set_bool(library->sampled, "ignore_eos", 1));
 
-    char *text = bench_text(text_path, 4);
+    char *text = bench_text(text_path, n_ctx == N_CTX ? 4 : 16);
     nest_tokenizer *tokenizer;
     check(nest_tokenizer_new(library->model, &tokenizer));
     check(nest_tokenizer_encode(tokenizer, text, -1, 1, 0, &library->prompt));
-    if (nest_tokens_length(library->prompt) < N_PROMPT) bench_fail("the text is too short");
+    if (nest_tokens_length(library->prompt) < (uint64_t)(n_ctx == N_CTX ? N_PROMPT : n_ctx)) bench_fail("the text is too short");
     nest_tokenizer_free(tokenizer);
     free(text);
 }
@@ -107,6 +108,45 @@ static void rate(Library *library, int repeats, int decodes) {
     printf("\"output\":\"%016llx\",", (unsigned long long)output);
 }
 
+/* Seconds of one measurement; a decode finds its context in the cache, except the first time. */
+static double measure(Library *library, bench_point point) {
+    const int32_t *tokens = nest_tokens_data(library->prompt);
+    if (!point.decodes) {
+        double begin = bench_now();
+        for (int i = 0; i < bench_times(point); i++) {
+            uint64_t reused;
+            check(nest_session_reset(library->session));
+            check(nest_session_evaluate(library->session, tokens, (uint64_t)point.n, NULL, &reused));
+        }
+        return bench_now() - begin;
+    }
+    nest_generation *generation;
+    nest_piece piece;
+    memset(&piece, 0, sizeof piece);
+    piece.struct_size = sizeof piece;
+    int32_t has_piece = 0;
+    check(nest_generation_new_tokens(library->session, tokens, (uint64_t)point.n, library->greedy, NULL, &generation));
+    check(nest_generation_next(generation, &piece, &has_piece));
+    double begin = bench_now();
+    for (int i = 0; i < N_STEPS; i++) check(nest_generation_next(generation, &piece, &has_piece));
+    double time = bench_now() - begin;
+    nest_generation_free(generation);
+    return time;
+}
+
+static void points(Library *library, int repeats, char **names, int n) {
+    double times[MAX_REPEATS];
+    for (int i = 0; i < n; i++) {
+        bench_point point = bench_parse(names[i]);
+        for (int k = -1; k < repeats; k++) { /* the first one warms up */
+            bench_turn();
+            double time = measure(library, point);
+            if (k >= 0) times[k] = time;
+        }
+        bench_print_list(names[i], times, repeats);
+    }
+}
+
 static void peak(Library *library) {
     Times times;
     answer(library, library->greedy, N_SHORT, N_PEAK - 1, 0, &times);
@@ -139,9 +179,9 @@ static void cost(Library *library, int repeats) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 3) bench_fail("usage: nestling rate|prompt|open|peak|cost MODEL [TEXT THREADS [REPEATS]]");
+    if (argc < 3) bench_fail("usage: nestling rate|prompt|open|peak|cost|points MODEL [TEXT THREADS [REPEATS [POINT...]]]");
     const char *mode = argv[1];
-    int repeats = argc == 6 ? atoi(argv[5]) : 1;
+    int repeats = argc >= 6 ? atoi(argv[5]) : 1, many = !strcmp(mode, "points");
     if (repeats < 1 || repeats > MAX_REPEATS) bench_fail("1 to 64 repeats");
     Library library = {NULL, NULL, NULL, NULL, NULL};
     nest_source *source;
@@ -150,8 +190,9 @@ int main(int argc, char **argv) {
     check(nest_model_open(source, NULL, NULL, &library.model));
     printf("{\"open_s\":%.9f,", bench_now() - begin);
     nest_source_free(source);
-    if (argc >= 5) start(&library, argv[3], atoi(argv[4]));
-    if (!strcmp(mode, "rate") && argc == 6) rate(&library, repeats, 1);
+    if (argc >= 5) start(&library, argv[3], atoi(argv[4]), many ? N_CTX_POINTS : N_CTX);
+    if (many && argc > 6) points(&library, repeats, argv + 6, argc - 6);
+    else if (!strcmp(mode, "rate") && argc == 6) rate(&library, repeats, 1);
     else if (!strcmp(mode, "prompt") && argc == 6) rate(&library, repeats, 0);
     else if (!strcmp(mode, "cost") && argc == 6) cost(&library, repeats);
     else if (!strcmp(mode, "peak") && argc == 5) peak(&library);

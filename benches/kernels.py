@@ -1,0 +1,105 @@
+"""The sections of run.py about our own CPU kernels: prompts, decoding, sizes of batches, accuracy."""
+
+import math
+
+import chart
+import weights
+from runner import OUT, ROOT, TEXT, bench_program, build_native, in_turns, median, run, shell, table
+
+TYPES = ("Q4_K_M", "Q8_0", "Q5_0", "Q4_1", "Q6_K", "Q4_0", "F16", "BF16")
+LARGE_TYPES = ("Q4_K_M", "Q8_0", "Q4_0")
+ALL_TYPES = (*TYPES, "F32", "Q5_1", "Q2_K", "Q3_K_M", "Q5_K_M", "IQ4_NL", "IQ4_XS")
+POINTS = ("decode:4096", "decode:512", "decode:32", "prompt:512", "prompt:2048")
+LARGE_POINTS = ("decode:512", "decode:32", "prompt:512")
+BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 512, 2048, 4096)
+STEPS, LEAST = 32, 128
+
+
+def ready():
+    build_native()
+    shell("benches/peers/setup.sh", "torch")
+
+
+def interval(ratios):
+    """The median of paired ratios, and the bounds of its 95 % interval by their order."""
+    ratios = sorted(ratios)
+    middle, reach = len(ratios) / 2, 0.98 * len(ratios) ** 0.5
+    low, high = max(0, int(middle - reach)), min(len(ratios) - 1, math.ceil(middle + reach) - 1)
+    return median(ratios), ratios[low], ratios[high]
+
+
+def tokens_of(point):
+    kind, n = point.split(":")
+    return STEPS if kind == "decode" else int(n) * max(1, LEAST // int(n))
+
+
+def measured(programs, model, points, o, repeats):
+    """Seconds of each point by each program, all in turns."""
+    arguments = ["points", model, TEXT, o.threads, repeats, *points]
+    return in_turns(*([OUT / program, *arguments] for program in programs), units=len(points) * (repeats + 1))
+
+
+def speed(o):
+    """Prompts and decoding by type of weights: ours, llama.cpp's native build, the engine as the crate builds it."""
+    ready()
+    rows = []
+    for name, types, points in (("SmolLM2", TYPES, POINTS), ("Gemma", TYPES, POINTS), ("1B", LARGE_TYPES, LARGE_POINTS)):
+        if o.model not in name:
+            continue
+        for kind in (t for t in types if o.type in t):
+            ours, native, default = measured(("nestling", "native", "engine"), weights.file(name, kind), points, o, o.rounds)
+            for point in points:
+                rates = [f"{tokens_of(point) / median(result[point]):.1f}" for result in (ours, native, default)]
+                ratio = lambda theirs: "{:.2f} ({:.2f} to {:.2f})".format(
+                    *interval([b / a for a, b in zip(ours[point], theirs[point])])
+                )
+                rows.append([name, kind, point, *rates, ratio(native), ratio(default)])
+                print("|", " | ".join(rows[-1]), "|", flush=True)
+    head = ["model", "weights", "tokens", "Nestling, tokens/s", "native build", "default build", "ours / native (95 %)"]
+    return table([*head, "ours / default (95 %)"], rows)
+
+
+def batch(o):
+    """Batches of 14 sizes: never slower than the engine's native build."""
+    ready()
+    rows, curves = [], {}
+    points = [f"prompt:{n}" for n in BATCHES]
+    for name, kind in (("SmolLM2", "Q4_K_M"), ("SmolLM2", "Q4_0"), ("Gemma", "Q8_0")):
+        if o.model not in name:
+            continue
+        ours, native = measured(("nestling", "native"), weights.file(name, kind), points, o, max(o.rounds, 12))
+        for n, point in zip(BATCHES, points):
+            found = interval([b / a for a, b in zip(ours[point], native[point])])
+            rates = [tokens_of(point) / median(result[point]) for result in (ours, native)]
+            for label, rate in zip(("Nestling", "native"), rates):
+                curves.setdefault(f"{label}, {name} {kind}", []).append((n, rate))
+            rows.append([name, kind, n, *(f"{rate:.0f}" for rate in rates), "{:.2f}".format(found[0]), f"{found[1]:.2f}"])
+    chart.lines(ROOT / "benches/batch.svg", "Prompt rate by batch size", "tokens in a batch", "tokens/s", curves)
+    return table(["model", "weights", "batch", "Nestling, tokens/s", "native", "ratio: median", "lower bound, 95 %"], rows)
+
+
+def accuracy(o):
+    """KL to the dequantized model, ours beside the engine's own kernels."""
+    ready()
+    program = bench_program("accuracy")
+    rows = []
+    for name in ("SmolLM2", "Gemma"):
+        for kind in (t for t in ALL_TYPES if o.type in t):
+            if o.model not in name:
+                continue
+            model = weights.file(name, kind)
+            reference = model if kind == "F32" else weights.dequantized(model)
+            for label, text in weights.texts().items():
+                found = run(program, reference, model, text, o.threads)
+                off, auto = found["off"], found["auto"]
+                row = [name, kind, label, off["tokens"], f"{off['kl']:.2e}", f"{auto['kl']:.2e}"]
+                row += [f"{off['reference_loss']:.4f}", f"{off['loss']:.4f}", f"{auto['loss']:.4f}"]
+                rows.append([*row, f"{off['same_top']:.4f}", f"{auto['same_top']:.4f}"])
+                print("|", " | ".join(map(str, rows[-1])), "|", flush=True)
+            if reference != model:
+                reference.unlink()
+    head = ["model", "weights", "text", "tokens", "KL, engine", "KL, ours", "loss, F32", "engine", "ours"]
+    return table([*head, "same top token, engine", "ours"], rows)
+
+
+SECTIONS = {"speed": speed, "batch": batch, "accuracy": accuracy}
