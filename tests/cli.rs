@@ -313,9 +313,8 @@ mod interrupted {
     #[test]
     fn chat_stops_the_answer_and_goes_on() {
         let model = smollm2();
-        let mut chat = Running::start(
-            &[&["chat", "-m", text(&model), "--n-ctx", "512"][..], &ENDLESS].concat(),
-        );
+        // The first answer is part of the second prompt: there is room for it even where the interrupt comes late.
+        let mut chat = Running::start(&[&["chat", "-m", text(&model)][..], &ENDLESS].concat());
         chat.write("Count for ever.");
         chat.read(20);
         chat.interrupt();
