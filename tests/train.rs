@@ -7,11 +7,12 @@ mod support;
 use nestling::Code;
 use nestling::cancel::CancelToken;
 use nestling::dataset::{Dataset, Example};
+use nestling::format::Source;
 use nestling::model::Model;
-use nestling::options::{Auto, DatasetOptions, TrainerOptions};
+use nestling::options::{Auto, DatasetOptions, ModelOptions, TrainerOptions};
 use nestling::train::{StepReport, TrainPlan, Trainer};
 use support::run::{greedy, ids, logits, max_difference, open, session, text, tiny};
-use support::{Family, smollm2};
+use support::{Family, Raw, Tiny, smollm2};
 
 const FAMILIES: [Family; 6] =
     [Family::Llama, Family::Qwen2, Family::Qwen3, Family::Gemma3, Family::Gpt2, Family::Phi3];
@@ -183,6 +184,23 @@ fn what_cannot_be_trained_is_refused_with_the_remedy() {
     let error = refused(TrainerOptions { lora_targets: "attn_qkv".into(), ..options() });
     assert_eq!(error.code(), Code::LoraTarget);
     assert_eq!(refused(TrainerOptions { first_layer: 7, ..options() }).code(), Code::LoraLayers);
+}
+
+#[test]
+fn a_model_of_another_architecture_is_told_which_can_be_trained() {
+    let mut raw = Raw::of(&Tiny::new(Family::Llama));
+    raw.set("general.architecture", "mamba");
+    for entry in &mut raw.kv {
+        if let Some(key) = entry.key.strip_prefix(b"llama.") {
+            entry.key = [b"mamba.", key].concat();
+        }
+    }
+    raw.tensors.clear();
+    let o = ModelOptions { vocab_only: true, ..Default::default() };
+    let model = Model::open(Source::memory(raw.bytes()), &o).unwrap();
+    let error = Trainer::new(&model, &texts(), None, &options()).unwrap_err();
+    assert_eq!(error.code(), Code::Unsupported, "{error}");
+    assert!(error.message().contains("mamba") && error.message().contains("qwen2"), "{error}");
 }
 
 #[test]

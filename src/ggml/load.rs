@@ -71,7 +71,9 @@ pub(super) fn load(input: &Input<'_>, p: &LoadParams<'_>) -> Result<NonNull<sys:
     });
     loaded?;
     let Some(model) = NonNull::new(model) else {
-        let reason = lines.last().map_or("no reason given", String::as_str);
+        // The last line only says that it failed.
+        let reason = lines.iter().find(|line| line.contains("error loading model"));
+        let reason = reason.or(lines.last()).map_or("no reason given", String::as_str);
         bail!(
             ModelLoad,
             "the engine refused the model: {reason}; convert it again with a current converter, \

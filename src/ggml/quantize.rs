@@ -13,8 +13,9 @@ pub(crate) fn quantize(type_id: u32, values: &[f32], width: usize) -> Result<Vec
     let (block, size, matrix) = unsafe {
         (sys::ggml_blck_size(id), sys::ggml_type_size(id), sys::ggml_quantize_requires_imatrix(id))
     };
-    let blocks = usize::try_from(block).ok().filter(|b| *b > 0 && width % b == 0 && width > 0);
-    let (Some(block), true) = (blocks, values.len() % width.max(1) == 0) else {
+    let blocks =
+        usize::try_from(block).ok().filter(|b| *b > 0 && width.is_multiple_of(*b) && width > 0);
+    let (Some(block), true) = (blocks, values.len().is_multiple_of(width.max(1))) else {
         bail!(InvalidArgument, "rows of {width} floats cannot be put into the type {type_id}")
     };
     let mut bytes = vec![0u8; values.len() / block * size];

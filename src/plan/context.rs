@@ -83,8 +83,8 @@ fn is_windowed(model: &Model, layer: usize) -> bool {
             flags.and_then(|mut f| f.nth(layer)).and_then(|v| v.as_bool()).unwrap_or(true)
         }
         // gemma3's period when the file names none.
-        Some(value) => (layer as u64 + 1) % value.as_u64().unwrap_or(6).max(1) != 0,
-        None => model.info().architecture != "gemma3" || (layer + 1) % 6 != 0,
+        Some(value) => !(layer as u64 + 1).is_multiple_of(value.as_u64().unwrap_or(6).max(1)),
+        None => model.info().architecture != "gemma3" || !(layer + 1).is_multiple_of(6),
     }
 }
 

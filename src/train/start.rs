@@ -1,5 +1,6 @@
 //! Where a training starts from: a new adapter, an existing one, or a checkpoint.
 
+use super::arch::Arch;
 use super::checkpoint::{Checkpoint, Progress};
 use super::lora::{LoraParams, LoraSpec};
 use super::optimizer::Optimizer;
@@ -20,6 +21,8 @@ pub(super) struct Start {
 impl Start {
     pub(super) fn new(model: &Model, options: &TrainerOptions) -> Result<Self> {
         options.validate()?;
+        // First: of a model of another architecture, the weights to adapt would be the ones to be missed.
+        Arch::of(model.files())?;
         let spec = LoraSpec::new(options)?;
         let seed = options.seed.unsigned_abs();
         let arch = &model.info().architecture;
@@ -34,6 +37,7 @@ impl Start {
         adapter: impl Into<Source>,
     ) -> Result<Self> {
         options.validate()?;
+        Arch::of(model.files())?;
         let arch = &model.info().architecture;
         let params = LoraParams::from_file(adapter, arch, model.files().tensors())?;
         Ok(Self { options: resolved(model, options), params, saved: None })

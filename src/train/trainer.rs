@@ -307,7 +307,7 @@ impl Trainer {
         let p = &self.progress;
         let due = match self.options.validate_every.unsigned_abs() {
             0 => p.cursor == 0,
-            every => p.step % every == 0,
+            every => p.step.is_multiple_of(every),
         };
         let due = p.step > 0 && (due || p.step >= self.total_steps());
         due && self.feed.has_validation() && p.validation.last().is_none_or(|v| v.0 < p.step)
