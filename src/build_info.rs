@@ -12,7 +12,7 @@ pub fn engine_version() -> String {
     ggml::version()
 }
 
-/// A JSON object: version, engine version, back ends and CPU features, target.
+/// A JSON object: version, engine version, back ends and CPU features, the level of our own kernels, target.
 pub fn build_info() -> String {
     let devices: Vec<_> = device::devices().into_iter().map(|d| d.name).collect();
     json!({
@@ -20,6 +20,7 @@ pub fn build_info() -> String {
         "engine": format!("llama.cpp {}", engine_version()),
         "system": ggml::system_info(),
         "devices": devices,
+        "kernels": ggml::kernels(),
         "features": {
             "cuda": cfg!(feature = "cuda"),
             "metal": cfg!(feature = "metal"),

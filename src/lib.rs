@@ -14,6 +14,7 @@ pub mod format;
 pub mod generation;
 mod ggml;
 pub mod job;
+mod kernels;
 pub mod log;
 pub mod model;
 pub mod options;

@@ -8,6 +8,7 @@ use nestling::Code;
 use nestling::chat::{Message, Messages};
 use nestling::generation::EndReason;
 use nestling::options::{Auto, GenerationOptions, Input, Options};
+use nestling::session::Session;
 use nestling::tokenizer::EncodeOptions;
 use support::run::{greedy, ids, open, seeded, session, text, tiny, tokens};
 use support::{Family, smollm2};
@@ -17,9 +18,11 @@ const PROMPT: &str = "The three primary colours are";
 #[test]
 fn the_same_seed_gives_the_same_text() {
     let model = tiny(Family::Llama);
-    let mut s = session(&model, 128);
-    let runs: Vec<_> =
-        [5, 5, 6].map(|seed| tokens(&mut s, ids(9, 250, 1), &seeded(30, seed))).into();
+    let run = |s: &mut Session, seed| tokens(s, ids(9, 250, 1), &seeded(30, seed));
+    let [mut s, mut t] = [(); 2].map(|()| session(&model, 128));
+    assert_eq!(run(&mut s, 5), run(&mut t, 5));
+    // From here on the prompt is there but for its last token, which is computed alone: with other roundings.
+    let runs: Vec<_> = [5, 5, 6].map(|seed| run(&mut s, seed)).into();
     assert_eq!(runs[0], runs[1]);
     assert_ne!(runs[0], runs[2]);
     let greedy_runs = [(); 2].map(|()| tokens(&mut s, ids(9, 250, 1), &greedy(30)));

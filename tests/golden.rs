@@ -13,7 +13,8 @@ use nestling::cancel::CancelToken;
 use nestling::chat::{Messages, RenderRequest, Template};
 use nestling::model::Model;
 use nestling::options::{
-    Auto, FlashAttn, GenerationOptions, KvType, ModelOptions, SamplingOptions, SessionOptions,
+    Accel, Auto, FlashAttn, GenerationOptions, KvType, ModelOptions, SamplingOptions,
+    SessionOptions,
 };
 use nestling::session::{Prompt, Session};
 use nestling::tokenizer::{EncodeOptions, Tokenizer};
@@ -31,8 +32,14 @@ fn ids(value: &Json) -> Vec<i32> {
     value.as_array().unwrap().iter().map(|id| id.as_i64().unwrap() as i32).collect()
 }
 
+/// With the engine alone: our own kernels may round to 16 bits.
 fn open(path: PathBuf, vocab_only: bool) -> Model {
-    let options = ModelOptions { vocab_only, device: "cpu".into(), ..ModelOptions::default() };
+    let options = ModelOptions {
+        vocab_only,
+        device: "cpu".into(),
+        accel: Accel::Off,
+        ..ModelOptions::default()
+    };
     Model::open(path, &options).unwrap()
 }
 

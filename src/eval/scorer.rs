@@ -2,7 +2,6 @@
 
 use crate::adapter::Adapter;
 use crate::cancel::CancelToken;
-use crate::device;
 use crate::error::{Result, bail};
 use crate::model::{Lease, Model};
 use crate::options::{Auto, EvaluationOptions, SessionOptions};
@@ -21,12 +20,10 @@ pub(super) struct Scorer {
 
 impl Scorer {
     pub(super) fn new(model: &Model, options: &EvaluationOptions, n_ctx: usize) -> Result<Self> {
-        let auto = device::performance_cores() as i64;
-        let threads = options.n_threads.value().unwrap_or(auto);
         let session = SessionOptions {
             n_ctx: Auto::Value(n_ctx as i64),
             n_ubatch: options.n_ubatch,
-            n_threads: Auto::Value(threads),
+            n_threads: options.n_threads,
             kv_type: options.kv_type,
             flash_attn: options.flash_attn,
             ..SessionOptions::default()
@@ -35,7 +32,7 @@ impl Scorer {
         let row = 4 * model.info().tokenizer.n_vocab.max(1);
         params.n_outputs = (LOGITS_BYTES / row).clamp(1, params.n_ubatch.max(1));
         let mut lease = model.lease(&params, || plan::ensure_fits(model, &session, &params))?;
-        lease.set_threads(i32::try_from(threads).unwrap_or(1))?;
+        lease.set_threads(plan::n_threads(options.n_threads))?;
         Ok(Self { lease, held: 0 })
     }
 

@@ -7,10 +7,12 @@ use std::sync::{Arc, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
+use super::accel::Link;
 use super::adapter::RawAdapter;
 use super::batch::Batch;
 use super::model::RawModel;
 use super::shim;
+use super::threads::Threads;
 use crate::cancel::CancelToken;
 use crate::error::{Result, bail};
 use crate::log;
@@ -32,8 +34,10 @@ pub(crate) struct ContextParams {
 /// A context with one sequence.
 pub(crate) struct RawContext {
     pointer: NonNull<sys::llama_context>,
-    pool: *mut sys::ggml_threadpool,
+    threads: Threads,
     n_threads: i32,
+    /// To the back end that computes with our kernels.
+    link: Arc<Link>,
     /// What the abort callback reads: the flag of the running call's cancel token, or null.
     cancel: Box<AtomicPtr<AtomicBool>>,
     batch: Batch,
@@ -74,15 +78,17 @@ impl RawContext {
         params.abort_callback_data = (&raw const *cancel).cast_mut().cast();
 
         let mut pointer = null_mut();
+        let link = Link::new(model.level);
         let (made, lines) = log::capture(|| {
             let _reading = model.adapters.read().unwrap_or_else(PoisonError::into_inner);
-            shim::call("making a context", |why| {
+            let made = |why| {
                 // SAFETY: the model is valid and kept alive by the Arc stored below; `cancel` is boxed
                 // and outlives the context.
                 unsafe {
                     shim::nestling_shim_context_new(model.as_ptr(), &params, &mut pointer, why)
                 }
-            })
+            };
+            link.making(|| shim::call("making a context", made))
         });
         made?;
         let Some(pointer) = NonNull::new(pointer) else {
@@ -96,8 +102,9 @@ impl RawContext {
         };
         Ok(Self {
             pointer,
-            pool: null_mut(),
+            threads: Threads::default(),
             n_threads: 0,
+            link,
             cancel,
             batch: Batch::default(),
             n_vocab: model.vocab().len(),
@@ -135,30 +142,27 @@ impl RawContext {
         if n == self.n_threads {
             return Ok(());
         }
-        // SAFETY: the context is valid; the old pool is detached before it is freed, and the new one
-        // lives until it is replaced or the context is dropped.
+        let pool = self.threads.pool(n)?;
+        if !self.link.set_threads(pool, n.unsigned_abs() as usize) {
+            bail!(OutOfMemory, "no memory for {n} threads to work in; use a smaller n_threads")
+        }
+        // SAFETY: the context is valid; the pool lives until the context is dropped.
         unsafe {
-            sys::llama_detach_threadpool(self.as_ptr());
-            self.free_pool();
-            let mut params = sys::ggml_threadpool_params_default(n);
-            self.pool = sys::ggml_threadpool_new(&mut params);
-            if self.pool.is_null() {
-                bail!(OutOfMemory, "{n} threads could not be started; use a smaller n_threads")
-            }
             sys::llama_set_n_threads(self.as_ptr(), n, n);
-            sys::llama_attach_threadpool(self.as_ptr(), self.pool, self.pool);
+            sys::llama_attach_threadpool(self.as_ptr(), pool, pool);
         }
         self.n_threads = n;
         Ok(())
     }
 
-    fn free_pool(&mut self) {
-        if !self.pool.is_null() {
-            // SAFETY: owned by this object; the context does not use it any more (callers detach).
-            unsafe { sys::ggml_threadpool_free(self.pool) };
-            self.pool = null_mut();
-            self.n_threads = 0;
-        }
+    /// Whether the engine counts twice what the CPU computes with.
+    pub(super) fn counts_twice(&self) -> bool {
+        self.model.counted_twice
+    }
+
+    /// The bytes that our kernels work in, with so many threads.
+    pub(super) fn scratch_bytes(&self, n_threads: i32) -> u64 {
+        self.link.scratch_bytes(n_threads.unsigned_abs() as usize)
     }
 
     /// Evaluates `tokens` after the positions the cache holds, and keeps the logits of the last one.
@@ -350,12 +354,11 @@ impl RawContext {
 
 impl Drop for RawContext {
     fn drop(&mut self) {
-        // SAFETY: owned by this object alone; the pool is freed after the context that uses it.
+        // SAFETY: owned by this object alone; the threads end after the context that uses them.
         unsafe {
-            sys::llama_detach_threadpool(self.as_ptr());
             sys::llama_free(self.as_ptr());
+            self.threads.free();
         }
-        self.free_pool();
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use llama_cpp_sys_2 as sys;
 
+use super::accel;
 use super::init::init;
 use crate::error::{Result, err};
 
@@ -25,14 +26,15 @@ pub(crate) enum RawDeviceKind {
     Accelerator,
 }
 
-/// All devices, in the engine's order.
+/// All devices to choose from, in the engine's order.
 pub(crate) fn devices() -> Vec<RawDevice> {
     init();
     // SAFETY: the registry is complete after `init`; indices below the count are valid.
     let all = unsafe {
         (0..sys::ggml_backend_dev_count()).map(|i| sys::ggml_backend_dev_get(i)).collect::<Vec<_>>()
     };
-    all.into_iter().filter(|d| !d.is_null()).map(RawDevice).collect()
+    let all = all.into_iter().filter(|&d| !d.is_null() && !accel::is_kernels(d));
+    all.map(RawDevice).collect()
 }
 
 impl RawDevice {

@@ -5,6 +5,7 @@ use std::sync::Once;
 
 use llama_cpp_sys_2 as sys;
 
+use super::accel;
 use crate::log::{self, Level};
 
 /// Starts the engine; every entry of this folder that needs it calls this first.
@@ -18,6 +19,7 @@ pub(crate) fn init() {
             sys::ggml_set_abort_callback(Some(on_abort));
             sys::llama_backend_init();
         }
+        accel::start();
     });
 }
 

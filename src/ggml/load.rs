@@ -30,6 +30,8 @@ pub(crate) struct LoadParams<'a> {
     pub n_gpu_layers: i32,
     pub mmap: bool,
     pub mlock: bool,
+    /// Whether contexts of the model compute with our kernels.
+    pub accel: bool,
     pub repack: bool,
     pub check_tensors: bool,
     pub vocab_only: bool,

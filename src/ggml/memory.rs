@@ -19,8 +19,8 @@ pub(crate) struct MemoryPart {
     pub compute: u64,
 }
 
-/// Memory by buffer type. For a model loaded with `no_alloc`: what it would take.
-pub(crate) fn breakdown(context: &RawContext) -> Result<Vec<MemoryPart>> {
+/// Memory by buffer type, with what `n_threads` threads work in. For a model loaded with `no_alloc`: what it would take.
+pub(crate) fn breakdown(context: &RawContext, n_threads: i32) -> Result<Vec<MemoryPart>> {
     let empty = shim::Memory { buft: std::ptr::null_mut(), model: 0, context: 0, compute: 0 };
     let mut parts = [empty; 64];
     let mut n = 0;
@@ -37,7 +37,16 @@ pub(crate) fn breakdown(context: &RawContext) -> Result<Vec<MemoryPart>> {
         }
     })?;
     let devices = devices();
-    Ok(parts.iter().take(n).map(|part| describe(part, &devices)).collect())
+    // SAFETY: gives a static object.
+    let of_cpu = unsafe { sys::ggml_backend_cpu_buffer_type() };
+    for part in parts.iter_mut().filter(|part| context.counts_twice() && part.buft == of_cpu) {
+        part.compute /= 2;
+    }
+    let mut parts: Vec<_> = parts.iter().take(n).map(|part| describe(part, &devices)).collect();
+    if let Some(host) = parts.iter_mut().find(|part| part.device.is_none()) {
+        host.compute += context.scratch_bytes(n_threads);
+    }
+    Ok(parts)
 }
 
 fn describe(part: &shim::Memory, devices: &[RawDevice]) -> MemoryPart {

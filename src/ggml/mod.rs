@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "calls into C; each block states its invariant")]
 
+mod accel;
 mod adapter;
 mod batch;
 mod compute;
@@ -21,9 +22,11 @@ mod operations;
 mod quantize;
 mod shim;
 mod state;
+mod threads;
 mod vocab;
 mod workspace;
 
+pub(crate) use accel::{kernels, replaces_repacking};
 pub(crate) use adapter::RawAdapter;
 pub(crate) use context::{ContextParams, RawContext};
 pub(crate) use device::{RawDevice, RawDeviceKind, devices};

@@ -5,9 +5,11 @@ use std::sync::RwLock;
 
 use llama_cpp_sys_2 as sys;
 
+use super::accel;
 use super::load::{self, Input, LoadParams};
 use super::vocab::RawVocab;
 use crate::error::Result;
+use crate::kernels::Level;
 
 /// A loaded model: immutable, shared between threads.
 pub(crate) struct RawModel {
@@ -15,6 +17,10 @@ pub(crate) struct RawModel {
     /// The engine's list of adapters has no lock of its own: loading or freeing one writes (exclusive),
     /// building a graph reads (shared).
     pub(super) adapters: RwLock<()>,
+    /// Of the kernels that its contexts compute with.
+    pub(super) level: Level,
+    /// Loaded to count memory: the engine counts what its CPU computes with once for each back end on that memory.
+    pub(super) counted_twice: bool,
 }
 
 // SAFETY: after loading, the engine only reads the model; the one part that changes later, the list of
@@ -26,12 +32,10 @@ unsafe impl Sync for RawModel {}
 impl RawModel {
     /// Loads a model. The caller must have validated the bytes.
     pub(crate) fn load(input: &Input<'_>, params: &LoadParams<'_>) -> Result<Self> {
-        load::load(input, params).map(Self::from_pointer)
-    }
-
-    /// Takes ownership of a model of the engine.
-    pub(super) fn from_pointer(pointer: NonNull<sys::llama_model>) -> Self {
-        Self { pointer, adapters: RwLock::new(()) }
+        let level = if params.accel { Level::current() } else { Level::None };
+        let pointer = load::load(input, params)?;
+        let counted_twice = params.no_alloc && accel::is_beside_cpu(params.devices);
+        Ok(Self { pointer, adapters: RwLock::new(()), level, counted_twice })
     }
 
     pub(super) fn as_ptr(&self) -> *mut sys::llama_model {

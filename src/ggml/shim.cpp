@@ -3,6 +3,7 @@
 // Every function returns a status (0: returned, 1: out of memory, 2: another exception) and, for the
 // last two, writes the exception's text to `why`. What the engine itself returned goes to an out parameter.
 
+#include "ggml-backend.h"
 #include "llama.h"
 
 #include <cstdio>
@@ -66,6 +67,10 @@ int32_t nestling_shim_load_splits(const char ** paths, size_t n, const llama_mod
 
 int32_t nestling_shim_context_new(llama_model * model, const llama_context_params * params, llama_context ** out, char * why) {
     return guarded(why, [&] { *out = llama_init_from_model(model, *params); });
+}
+
+int32_t nestling_shim_graph_compute(ggml_backend_t backend, ggml_cgraph * graph, int32_t * out, char * why) {
+    return guarded(why, [&] { *out = ggml_backend_graph_compute(backend, graph); });
 }
 
 int32_t nestling_shim_decode(llama_context * ctx, const llama_batch * batch, int32_t * out, char * why) {

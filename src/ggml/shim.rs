@@ -39,6 +39,12 @@ unsafe extern "C" {
         out: *mut *mut sys::llama_context,
         why: Why,
     ) -> i32;
+    pub fn nestling_shim_graph_compute(
+        backend: sys::ggml_backend_t,
+        graph: *mut sys::ggml_cgraph,
+        out: *mut sys::ggml_status,
+        why: Why,
+    ) -> i32;
     pub fn nestling_shim_decode(
         ctx: *mut sys::llama_context,
         batch: *const sys::llama_batch,

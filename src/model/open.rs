@@ -104,6 +104,7 @@ fn load(
         // without weights.
         mmap: options.use_mmap && !no_alloc && files.tensors().next().is_some(),
         mlock: options.use_mlock && !no_alloc,
+        accel: placement.accel,
         repack: placement.repack,
         check_tensors: options.check_tensors,
         vocab_only: options.vocab_only && !no_alloc,

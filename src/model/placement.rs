@@ -4,13 +4,14 @@ use super::ModelInfo;
 use crate::device;
 use crate::error::{Code, Result, bail};
 use crate::format::ModelFiles;
-use crate::ggml::RawDevice;
-use crate::options::{ModelOptions, Repack};
+use crate::ggml::{self, RawDevice};
+use crate::options::{Accel, ModelOptions, Repack};
 
 /// What was decided when the model was opened.
 pub(super) struct Placement {
     pub devices: Vec<RawDevice>,
     pub n_gpu_layers: i32,
+    pub accel: bool,
     pub repack: bool,
 }
 
@@ -36,12 +37,15 @@ impl Placement {
                 available >> 20
             )
         }
+        // Beside a device, the engine itself decides what the CPU computes: it sends large batches to the device.
+        let accel = options.accel == Accel::Auto && devices.is_empty();
         let repack = match options.repack {
-            Repack::Auto => on_host < available,
+            // Repacked weights are out of the kernels' reach.
+            Repack::Auto => on_host < available && !(accel && ggml::replaces_repacking()),
             Repack::On => true,
             Repack::Off => false,
         };
-        Ok(Self { devices, n_gpu_layers, repack })
+        Ok(Self { devices, n_gpu_layers, accel, repack })
     }
 }
 

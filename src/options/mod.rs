@@ -18,9 +18,18 @@ use table::{choice, options};
 const MAX_INT: i64 = i32::MAX as i64;
 
 choice! {
-    /// Whether weights are repacked into private memory for faster kernels.
+    /// Whether the library's own kernels compute products with weights, and attention.
+    Accel {
+        Auto = "auto" "Where the CPU runs the layers and the processor has instructions that they are written for.",
+        Off = "off" "Never: the engine computes everything.",
+    }
+}
+
+choice! {
+    /// Whether weights are repacked into private memory for faster kernels of the engine. The library's own cannot read
+    /// repacked weights.
     Repack {
-        Auto = "auto" "Where the engine knows a faster layout, and a second copy of the weights fits in the free memory.",
+        Auto = "auto" "Where the engine knows a faster layout, the library has no faster kernels, and a second copy of the weights fits in the free memory.",
         On = "on" "Where the engine knows a faster layout, however little memory is free.",
         Off = "off" "Use the mapped weights as they are: no private copy.",
     }
@@ -72,7 +81,8 @@ options! {
         n_gpu_layers: Auto = Auto::Auto, 0..=MAX_INT, "Layers on the GPU; auto = as many as fit in its free memory.";
         use_mmap: bool = true, (), "Map the file into memory; off reads it into private memory.";
         use_mlock: bool = false, (), "Keep the weights in RAM (needs the right to lock memory; without it a warning is logged).";
-        repack: Repack = Repack::Auto, (), "Whether weights are copied into private memory in a faster layout.";
+        accel: Accel = Accel::Auto, (), "The library's own kernels for this processor; off = the engine's alone.";
+        repack: Repack = Repack::Auto, (), "Whether weights are copied into private memory in a layout that is faster for the engine; auto = where accel has no faster kernels.";
         check_tensors: bool = false, (), "Check every weight for invalid numbers while loading (slow).";
         vocab_only: bool = false, (), "Load the tokenizer only: no weights, no sessions; memory can still be planned.";
     }

@@ -5,7 +5,7 @@ use crate::error::{Result, bail};
 use crate::format::gguf::{GgmlType, Value};
 use crate::ggml::ContextParams;
 use crate::model::Model;
-use crate::options::{FlashAttn, KvType, SessionOptions};
+use crate::options::{Auto, FlashAttn, KvType, SessionOptions};
 
 /// Context length that `n_ctx=auto` does not exceed.
 const AUTO_MAX: u64 = 8192;
@@ -33,6 +33,12 @@ pub(crate) fn context_params(model: &Model, options: &SessionOptions) -> Result<
         swa_full: options.swa_full,
         offload_kqv: options.offload_kqv,
     })
+}
+
+/// The number of threads that an option asks for.
+pub(crate) fn n_threads(option: Auto) -> i32 {
+    let n = option.value().and_then(|n| i32::try_from(n).ok());
+    n.unwrap_or_else(|| device::performance_cores() as i32)
 }
 
 /// Learned positions end where their table ends: the engine would read beyond it.

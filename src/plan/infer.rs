@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::context::{context_params, kv_bytes_per_token};
+use super::context::{context_params, kv_bytes_per_token, n_threads};
 use super::measure::measure;
 use crate::device::{self, HostMemory};
 use crate::error::{Result, bail};
@@ -60,7 +60,7 @@ impl Model {
 
     /// What a context with these parameters, which were made from the options, would take.
     fn plan_context(&self, options: &SessionOptions, params: &ContextParams) -> Result<Plan> {
-        let mut parts = measure(self, params)?;
+        let mut parts = measure(self, params, n_threads(options.n_threads))?;
         // The engine makes room for the logits of one token; the room for more comes with the first use.
         let more = u64::from(params.n_outputs.saturating_sub(1)) * self.row_bytes();
         if let Some(host) = parts.iter_mut().find(|p| p.device.is_none()) {

@@ -10,10 +10,14 @@ const COUNTED: u32 = 131_072;
 /// The engine rounds a context up to a multiple of this.
 const STEP: u64 = 256;
 
-/// What a context would take, by kind of buffer, with the model's weights.
+/// What a context would take with so many threads, by kind of buffer, with the model's weights.
 ///
 /// Above [`COUNTED`] tokens all parts grow linearly, so that two smaller contexts tell the larger one.
-pub(super) fn measure(model: &Model, params: &ContextParams) -> Result<Vec<MemoryPart>> {
+pub(super) fn measure(
+    model: &Model,
+    params: &ContextParams,
+    n_threads: i32,
+) -> Result<Vec<MemoryPart>> {
     let hollow = model.hollow()?;
     if !hollow.is_generative() {
         bail!(Unsupported, "this architecture does not generate text: it has no session to plan")
@@ -21,7 +25,7 @@ pub(super) fn measure(model: &Model, params: &ContextParams) -> Result<Vec<Memor
     let count = |n_ctx: u32| -> Result<Vec<MemoryPart>> {
         // A context over a model without weights: the engine counts, but allocates nothing.
         let context = RawContext::new(&hollow, &ContextParams { n_ctx, ..params.clone() })?;
-        ggml::breakdown(&context)
+        ggml::breakdown(&context, n_threads)
     };
     if params.n_ctx <= COUNTED {
         return count(params.n_ctx);

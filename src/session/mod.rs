@@ -7,7 +7,6 @@ mod state;
 mod stats;
 
 use crate::adapter::Adapter;
-use crate::device;
 use crate::error::{Result, bail};
 use crate::ggml;
 use crate::model::{Lease, Model};
@@ -65,13 +64,12 @@ impl Session {
                  sized cache); set context_full=error, or swa_full=true for sliding-window models"
             )
         }
-        let auto = device::performance_cores() as i64;
-        let threads = options.n_threads.value().unwrap_or(auto);
-        lease.set_threads(i32::try_from(threads).unwrap_or(1))?;
-        let parts = ggml::breakdown(&lease)?;
+        let n_threads = plan::n_threads(options.n_threads);
+        lease.set_threads(n_threads)?;
+        let parts = ggml::breakdown(&lease, n_threads)?;
         let stats = SessionStats {
             n_ctx: lease.n_ctx(),
-            n_threads: threads as u32,
+            n_threads: n_threads.unsigned_abs(),
             kv_cache_bytes: parts.iter().map(|p| p.kv_cache).sum(),
             compute_bytes: parts.iter().map(|p| p.compute).sum(),
             ..SessionStats::default()

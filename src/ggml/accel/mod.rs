@@ -1,0 +1,54 @@
+//! Our kernels inside the engine, without a change to it.
+//!
+//! The engine lets back ends be registered, and makes one of every accelerator for each context. Ours is a copy of its
+//! CPU's back end (`backend.rs`), so the whole graph comes to it; some of the nodes (`table.rs`) it has computed by
+//! [`crate::kernels`], on the engine's threads (`compute.rs`). Which contexts want that is said by a [`Link`].
+
+mod backend;
+mod compute;
+mod layout;
+#[cfg(test)]
+mod layout_tests;
+mod link;
+mod register;
+mod room;
+mod table;
+
+pub(crate) use link::Link;
+
+use llama_cpp_sys_2 as sys;
+
+use super::device::RawDevice;
+use crate::kernels::Level;
+
+/// Lets the engine know of the kernels, if this processor has some. To be called once, when the engine has started.
+pub(super) fn start() {
+    if Level::current() != Level::None {
+        register::register();
+    }
+}
+
+/// Whether contexts have a back end for the kernels on the very memory that the CPU's has. Beside a device that wants
+/// its own kind of host memory the CPU's moves there.
+pub(super) fn is_beside_cpu(devices: &[RawDevice]) -> bool {
+    // SAFETY: the device is valid (type invariant).
+    let moves = |d: &RawDevice| unsafe { !sys::ggml_backend_dev_host_buffer_type(d.0).is_null() };
+    Level::current() != Level::None && !devices.first().is_some_and(moves)
+}
+
+/// The level of the kernels on this processor, by name.
+pub(crate) fn kernels() -> &'static str {
+    Level::current().name()
+}
+
+/// Whether the kernels' products are faster than the engine's with repacked weights, which kernels cannot read.
+pub(crate) fn replaces_repacking() -> bool {
+    Level::current() >= Level::Avx512
+}
+
+/// Whether a device of the engine's list is that of the kernels, which is no device to choose.
+pub(super) fn is_kernels(device: sys::ggml_backend_dev_t) -> bool {
+    // SAFETY: the device is one of the engine's list, and its name a static string.
+    let name = unsafe { std::ffi::CStr::from_ptr(sys::ggml_backend_dev_name(device)) };
+    name == register::NAME
+}

@@ -1,0 +1,85 @@
+//! Memory that a context's kernels work in: made once, grown when a graph needs more.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::ptr::null_mut;
+
+use crate::kernels::{Need, Scratch};
+
+/// Both parts of a scratch begin at multiples of this.
+const ALIGN: usize = 64;
+
+/// One block for all threads: what they share, then each thread's own.
+pub(super) struct Room {
+    base: *mut u8,
+    layout: Layout,
+    need: Need,
+    threads: usize,
+}
+
+// SAFETY: the block is owned by this object alone; who gets pointers into it says what they do with them.
+unsafe impl Send for Room {}
+
+impl Room {
+    pub(super) const fn empty() -> Self {
+        let none = Need { shared: 0, own: 0 };
+        Self { base: null_mut(), layout: Layout::new::<()>(), need: none, threads: 0 }
+    }
+
+    /// The bytes that so many threads need; `None` if they cannot be counted.
+    pub(super) fn bytes(need: Need, threads: usize) -> Option<usize> {
+        let shared = need.shared.checked_next_multiple_of(ALIGN)?;
+        let own = need.own.checked_next_multiple_of(ALIGN)?;
+        own.checked_mul(threads)?.checked_add(shared)
+    }
+
+    /// Makes sure that so many threads have what they need. False: there is not enough memory, and the room is as before.
+    pub(super) fn provide(&mut self, need: Need, threads: usize) -> bool {
+        let (need, threads) = (self.need.max(need), self.threads.max(threads));
+        if need == self.need && threads == self.threads {
+            return true;
+        }
+        let bytes = Self::bytes(need, threads);
+        let Some(layout) = bytes.and_then(|b| Layout::from_size_align(b, ALIGN).ok()) else {
+            return false;
+        };
+        if layout.size() > 0 {
+            // SAFETY: the size is not 0.
+            let base = unsafe { alloc(layout) };
+            if base.is_null() {
+                return false;
+            }
+            self.free();
+            (self.base, self.layout) = (base, layout);
+        }
+        (self.need, self.threads) = (need, threads);
+        true
+    }
+
+    /// The memory of one thread, below the number that was provided for.
+    pub(super) fn scratch(&self, thread: usize) -> Scratch {
+        let shared = self.need.shared.next_multiple_of(ALIGN);
+        let own = self.need.own.next_multiple_of(ALIGN);
+        // The sums were checked when the block was made; without a block they are 0.
+        let own = self.base.wrapping_add(shared + own * thread);
+        Scratch { shared: self.base, own }
+    }
+
+    /// How many threads have memory here.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn free(&mut self) {
+        if !self.base.is_null() {
+            // SAFETY: the block was made with this layout, and nobody uses it any more: `&mut self`.
+            unsafe { dealloc(self.base, self.layout) };
+            self.base = null_mut();
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.free();
+    }
+}

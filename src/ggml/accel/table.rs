@@ -1,0 +1,183 @@
+//! Which nodes of a graph our kernels compute. All others are the engine's.
+
+use std::ptr::null;
+
+use llama_cpp_sys_2 as sys;
+
+use crate::kernels::attention::Attention;
+use crate::kernels::{Crew, Level, Need, Product, Scratch, Weight, WeightType};
+
+/// What a node computes, with the pointers and shapes of its tensors.
+#[derive(Clone, Copy)]
+pub(super) enum Kernel {
+    Product(Product),
+    Attention(Attention),
+}
+
+/// An operation, and how a node of it is read; `None`: its shapes, types or memory are not what a kernel takes.
+type Row = (sys::ggml_op, unsafe fn(&sys::ggml_tensor) -> Option<Kernel>);
+
+const TABLE: [Row; 2] = [(sys::GGML_OP_MUL_MAT, product), (sys::GGML_OP_FLASH_ATTN_EXT, attention)];
+
+impl Kernel {
+    /// The kernel for a node.
+    ///
+    /// # Safety
+    /// The node is valid, and so are its sources.
+    pub(super) unsafe fn of(node: &sys::ggml_tensor) -> Option<Self> {
+        let (_, read) = TABLE.iter().find(|(op, _)| *op == node.op)?;
+        // SAFETY: by the contract of this function.
+        unsafe { read(node) }
+    }
+
+    /// The memory to work with; `None`: nothing for this shape at this level.
+    pub(super) fn need(&self, level: Level) -> Option<Need> {
+        match self {
+            Self::Product(product) => product.need(level),
+            Self::Attention(attention) => attention.need(level),
+        }
+    }
+
+    /// Computes it. Every thread of the crew calls this.
+    ///
+    /// # Safety
+    /// [`need`](Self::need) gave `Some` for this level, and `scratch` holds as much; the tensors have their memory.
+    pub(super) unsafe fn run(&self, level: Level, crew: Crew<'_>, scratch: Scratch) {
+        // SAFETY: by the contract of this function.
+        unsafe {
+            match self {
+                Self::Product(product) => product.run(level, crew, scratch),
+                Self::Attention(attention) => attention.run(level, crew, scratch),
+            }
+        }
+    }
+}
+
+/// A product with a matrix of weights.
+///
+/// # Safety
+/// As [`Kernel::of`].
+unsafe fn product(node: &sys::ggml_tensor) -> Option<Kernel> {
+    // SAFETY: by the contract of this function; products have two sources.
+    let (weight, x) = unsafe { (node.src[0].as_ref()?, node.src[1].as_ref()?) };
+    // The second parameter marks products with Hadamard matrices, which the engine computes in another way.
+    if node.op_params[1] != 0 || x.type_ != sys::GGML_TYPE_F32 || node.type_ != sys::GGML_TYPE_F32 {
+        return None;
+    }
+    // SAFETY: by the contract of this function.
+    let weight = unsafe { matrix(weight)? };
+    let (tokens, x_stride) = rows(x)?;
+    let (_, y_stride) = rows(node)?;
+    let (x, y) = (x.data.cast_const().cast(), node.data.cast());
+    Some(Kernel::Product(Product { weight, x, x_stride, tokens, y, y_stride }))
+}
+
+/// Attention over a cache, of one stream of sequences.
+///
+/// # Safety
+/// As [`Kernel::of`].
+unsafe fn attention(node: &sys::ggml_tensor) -> Option<Kernel> {
+    let [q, k, v, mask, sinks] = [0, 1, 2, 3, 4].map(|i| node.src[i]);
+    // SAFETY: by the contract of this function; the last two may be null.
+    let (q, k, v, mask, sinks) =
+        unsafe { (q.as_ref()?, k.as_ref()?, v.as_ref()?, mask.as_ref(), sinks.as_ref()) };
+    let [scale, max_bias, soft_cap] = [0, 1, 2].map(|i| f32::from_bits(node.op_params[i] as u32));
+    let one_mask = mask.is_none_or(|m| m.type_ == sys::GGML_TYPE_F16 && m.ne[2] == 1);
+    // A bias grows with the distance (ALiBi): no kernel has it.
+    let plain = max_bias == 0.0 && q.ne[3] == 1 && one_mask && k.ne[2] == v.ne[2];
+    let float = |t: &sys::ggml_tensor| t.type_ == sys::GGML_TYPE_F32 && t.nb[0] == size_of::<f32>();
+    let cell =
+        |t: &sys::ggml_tensor| WeightType::from_id(t.type_).filter(|cell| t.nb[0] == cell.bytes());
+    // SAFETY: by the contract of this function.
+    let reachable = unsafe { on_host_or_unplaced(k) && on_host_or_unplaced(v) };
+    if !plain || !float(q) || !float(node) || !reachable {
+        return None;
+    }
+    Some(Kernel::Attention(Attention {
+        q: q.data.cast_const().cast(),
+        q_token: q.nb[1],
+        q_head: q.nb[2],
+        k: k.data.cast_const().cast(),
+        k_token: k.nb[1],
+        k_head: k.nb[2],
+        k_type: cell(k)?,
+        v: v.data.cast_const().cast(),
+        v_token: v.nb[1],
+        v_head: v.nb[2],
+        v_type: cell(v)?,
+        mask: mask.map_or(null(), |m| m.data.cast_const().cast()),
+        mask_stride: mask.map_or(0, |m| m.nb[1]),
+        heads: q.ne[2] as usize,
+        groups: k.ne[2] as usize,
+        tokens: q.ne[1] as usize,
+        kv: k.ne[1] as usize,
+        head_k: k.ne[0] as usize,
+        head_v: v.ne[0] as usize,
+        scale,
+        soft_cap,
+        sinks: sinks.map_or(null(), |s| s.data.cast_const().cast()),
+        out: node.data.cast(),
+    }))
+}
+
+/// A leaf of the graph, as a matrix of weights: not what the graph itself computes or is given, which wants more
+/// accuracy (the scores of an attention).
+///
+/// # Safety
+/// The tensor is valid.
+unsafe fn matrix(tensor: &sys::ggml_tensor) -> Option<Weight> {
+    let leaf = tensor.op == sys::GGML_OP_NONE && tensor.view_src.is_null();
+    let input = tensor.flags & sys::GGML_TENSOR_FLAG_INPUT as i32 != 0;
+    let [width, rows, 1, 1] = tensor.ne else { return None };
+    // SAFETY: by the contract of this function.
+    if !leaf || input || unsafe { !on_host(tensor) } {
+        return None;
+    }
+    let weight_type = weight_type(tensor.type_)?;
+    let whole = width as usize % weight_type.block() == 0 && tensor.nb[0] == weight_type.bytes();
+    whole.then_some(Weight {
+        weight_type,
+        data: tensor.data.cast_const().cast(),
+        stride: tensor.nb[1],
+        rows: rows as usize,
+        width: width as usize,
+    })
+}
+
+/// Whether a tensor lies in memory that the CPU can read, in the layout of its type: not repacked, not on a device.
+///
+/// # Safety
+/// The tensor is valid.
+unsafe fn on_host(tensor: &sys::ggml_tensor) -> bool {
+    // SAFETY: by the contract of this function; a tensor's buffer is valid as long as the tensor.
+    !tensor.buffer.is_null() && unsafe { sys::ggml_backend_buffer_is_host(tensor.buffer) }
+}
+
+/// As [`on_host`]; or the graph's memory is still to be shared out, which is the CPU's.
+///
+/// # Safety
+/// The tensor is valid.
+unsafe fn on_host_or_unplaced(tensor: &sys::ggml_tensor) -> bool {
+    // SAFETY: by the contract of this function.
+    tensor.buffer.is_null() || unsafe { on_host(tensor) }
+}
+
+/// A type of weights that a kernel knows, or that the engine can make f32 of.
+fn weight_type(id: sys::ggml_type) -> Option<WeightType> {
+    if let Some(known) = WeightType::from_id(id) {
+        return Some(known);
+    }
+    // SAFETY: the number is that of a tensor, and so a valid type; its traits are static.
+    let traits = unsafe { &*sys::ggml_get_type_traits(id) };
+    let block = usize::try_from(traits.blck_size).ok().filter(|&block| block > 0)?;
+    Some(WeightType::Other(block, traits.type_size, traits.to_float?))
+}
+
+/// A tensor of f32 as rows of equal distance: how many, and the floats from one to the next.
+fn rows(tensor: &sys::ggml_tensor) -> Option<(usize, usize)> {
+    let [_, n, layers, sheets] = tensor.ne.map(|n| n as usize);
+    let [float, row, layer, sheet] = tensor.nb;
+    let even = (layers == 1 || layer == n * row) && (sheets == 1 || sheet == layers * layer);
+    let aligned = float == size_of::<f32>() && row % float == 0;
+    (even && aligned).then_some((n * layers * sheets, row / float))
+}
