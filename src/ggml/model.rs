@@ -38,6 +38,11 @@ impl RawModel {
         Ok(Self { pointer, adapters: RwLock::new(()), level, counted_twice })
     }
 
+    /// Whether contexts compute with our kernels, whose results do not depend on the number of threads.
+    pub(crate) fn has_kernels(&self) -> bool {
+        self.level > Level::None
+    }
+
     pub(super) fn as_ptr(&self) -> *mut sys::llama_model {
         self.pointer.as_ptr()
     }

@@ -93,7 +93,7 @@ options! {
     SessionOptions = "session" {
         n_ctx: Auto = Auto::Auto, 8..=MAX_INT, "Context length in tokens; auto = the training length, at most 8192 and what fits in half of the free memory.";
         n_ubatch: i64 = 512, 1..=65_536, "Prompt tokens evaluated at a time; cancelling waits for at most one such batch.";
-        n_threads: Auto = Auto::Auto, 1..=512, "CPU threads; auto = the performance cores.";
+        n_threads: Auto = Auto::Auto, 1..=512, "CPU threads; auto = the performance cores, fewer while another program keeps one of them busy.";
         kv_type: KvType = KvType::F16, (), "Element type of the KV cache.";
         flash_attn: FlashAttn = FlashAttn::Auto, (), "Fused attention.";
         swa_full: bool = true, (), "Keep the whole cache of sliding-window layers: any prefix can be reused; off saves memory.";

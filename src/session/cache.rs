@@ -1,5 +1,7 @@
 //! What the cache holds: reuse of a common prefix, evaluation, shift.
 
+use std::time::Instant;
+
 use super::Session;
 use crate::cancel::CancelToken;
 use crate::error::{Result, bail};
@@ -151,9 +153,14 @@ impl Session {
             }
             let (now, later) = rest.split_at(rest.len().min(n_ubatch).min(room));
             let start = position(self.tokens.len());
+            self.use_threads(now.len())?;
+            let began = Instant::now();
             if let Err(error) = self.lease.decode(now, start, cancel) {
                 self.resync()?;
                 return Err(error);
+            }
+            if let Some(tuner) = &mut self.tuner {
+                tuner.note(now.len(), began.elapsed().as_secs_f64());
             }
             let was_pure = self.pure == self.tokens.len();
             self.tokens.extend_from_slice(now);
@@ -162,6 +169,15 @@ impl Session {
             }
             rest = later;
         }
+        Ok(())
+    }
+
+    /// Before a step of so many tokens: the number of threads that has proved best.
+    fn use_threads(&mut self, tokens: usize) -> Result<()> {
+        let Some(tuner) = &self.tuner else { return Ok(()) };
+        let n = tuner.threads(tokens);
+        self.lease.set_threads(i32::try_from(n).unwrap_or(1))?;
+        self.stats.n_threads = n as u32;
         Ok(())
     }
 

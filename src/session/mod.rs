@@ -5,12 +5,13 @@ mod prompt;
 mod snapshot;
 mod state;
 mod stats;
+mod threads;
 
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::ggml;
 use crate::model::{Lease, Model};
-use crate::options::{ContextFull, Options, SamplingOptions, SessionOptions};
+use crate::options::{Auto, ContextFull, Options, SamplingOptions, SessionOptions};
 use crate::plan;
 use crate::sampling::{Sampler, SamplerState, VocabularyView};
 use crate::tokenizer::{ChatFormat, EncodeOptions, Tokenizer};
@@ -18,6 +19,7 @@ use crate::tokenizer::{ChatFormat, EncodeOptions, Tokenizer};
 pub use cache::Evaluated;
 pub use prompt::Prompt;
 pub use stats::SessionStats;
+use threads::Tuner;
 
 /// One conversation with a model. Used by one thread at a time; many sessions of one model may run at
 /// once. Keeps its model alive.
@@ -43,6 +45,8 @@ pub struct Session {
     /// Counts generations, so that an older one notices that it was replaced.
     epoch: u64,
     stats: SessionStats,
+    /// Where the number of threads is left open, and changes no result.
+    tuner: Option<Tuner>,
     /// The chat template used last, with its name among the options.
     chat: Option<(String, ChatFormat)>,
 }
@@ -74,6 +78,7 @@ impl Session {
             compute_bytes: parts.iter().map(|p| p.compute).sum(),
             ..SessionStats::default()
         };
+        let tunes = options.n_threads == Auto::Auto && model.raw().has_kernels();
         Ok(Self {
             lease,
             tokenizer: Tokenizer::new(model),
@@ -88,6 +93,7 @@ impl Session {
             sampler_state: None,
             epoch: 0,
             stats,
+            tuner: tunes.then(|| Tuner::new(n_threads.unsigned_abs() as usize)),
             chat: None,
         })
     }

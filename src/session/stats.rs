@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct SessionStats {
     /// The context length in tokens.
     pub n_ctx: u32,
-    /// CPU threads.
+    /// CPU threads of the last step.
     pub n_threads: u32,
     /// Bytes of the KV cache.
     pub kv_cache_bytes: u64,

@@ -134,7 +134,8 @@ unsafe fn matrix(tensor: &sys::ggml_tensor) -> Option<Weight> {
         return None;
     }
     let weight_type = weight_type(tensor.type_)?;
-    let whole = width as usize % weight_type.block() == 0 && tensor.nb[0] == weight_type.bytes();
+    let whole = (width as usize).is_multiple_of(weight_type.block())
+        && tensor.nb[0] == weight_type.bytes();
     whole.then_some(Weight {
         weight_type,
         data: tensor.data.cast_const().cast(),
