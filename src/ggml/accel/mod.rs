@@ -7,7 +7,7 @@
 mod backend;
 mod compute;
 mod layout;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod layout_tests;
 mod link;
 mod register;
