@@ -11,7 +11,7 @@ use nestling::dataset::{Dataset, Encoder, Example, order};
 use nestling::format::Source;
 use nestling::model::Model;
 use nestling::options::{
-    Auto, DatasetOptions, LrSchedule, ModelOptions, OptimizerKind, TrainerOptions,
+    Accel, Auto, DatasetOptions, LrSchedule, ModelOptions, OptimizerKind, TrainerOptions,
 };
 use nestling::tokenizer::Tokenizer;
 use nestling::train::{LoraParams, StepReport, Trainer};
@@ -44,13 +44,14 @@ struct Case {
 }
 
 /// A tiny model, and an adapter for all its weights whose B is not zero, so that A has a gradient from the start.
-fn case(family: Family) -> Case {
-    scaled(family, options().lora_alpha)
+fn case(family: Family, accel: Accel) -> Case {
+    scaled(family, accel, options().lora_alpha)
 }
 
-fn scaled(family: Family, lora_alpha: f64) -> Case {
+fn scaled(family: Family, accel: Accel, lora_alpha: f64) -> Case {
     let bytes = Tiny::new(family).seed(7).bytes();
-    let model = Model::open(Source::memory(bytes.clone()), &ModelOptions::default()).unwrap();
+    let model_options = ModelOptions { accel, ..ModelOptions::default() };
+    let model = Model::open(Source::memory(bytes.clone()), &model_options).unwrap();
     let o = TrainerOptions { lora_alpha, ..options() };
     let mut params = Trainer::new(&model, &data(), None, &o).unwrap().params().clone();
     let mut state = 1u64;
@@ -168,10 +169,15 @@ fn cosine(a: &[f32], b: &[f64]) -> f64 {
     ab / (aa * bb).sqrt()
 }
 
+/// With the engine's f32 products, and with our kernels: on processors that have them, those of brain floats.
+fn cases() -> impl Iterator<Item = (Family, Accel)> {
+    FAMILIES.into_iter().flat_map(|family| [(family, Accel::Off), (family, Accel::Auto)])
+}
+
 #[test]
 fn fifty_steps_stay_with_pytorch() {
-    for family in FAMILIES {
-        let case = case(family);
+    for (family, accel) in cases() {
+        let case = case(family, accel);
         let golden = golden(family, &case);
         let (reports, _) = case.train(&options());
         let losses = floats(&golden["losses"]);
@@ -181,16 +187,18 @@ fn fifty_steps_stay_with_pytorch() {
         let rate =
             apart(reports.iter().map(|r| r.learning_rate), &floats(&golden["learning_rates"]));
         eprintln!(
-            "{family:?}: loss {loss:.2e}, gradient norm {norm:.2e}, learning rate {rate:.2e} apart"
+            "{family:?}, accel {accel:?}: loss {loss:.2e}, gradient norm {norm:.2e}, learning rate {rate:.2e} apart"
         );
-        assert!(loss < 1e-3 && norm < 5e-3 && rate < 1e-6, "{family:?}: {loss} {norm} {rate}");
+        let most = if accel == Accel::Off { (1e-3, 5e-3) } else { (3e-3, 2e-2) };
+        let near = loss < most.0 && norm < most.1 && rate < 1e-6;
+        assert!(near, "{family:?}, accel {accel:?}: {loss} {norm} {rate}");
     }
 }
 
 #[test]
 fn the_first_gradient_of_every_a_and_b_is_pytorchs() {
-    for family in FAMILIES {
-        let case = case(family);
+    for (family, accel) in cases() {
+        let case = case(family, accel);
         let golden = golden(family, &case);
         let theirs = golden["gradients"].as_object().unwrap();
         let ours = case.gradients();
@@ -205,24 +213,28 @@ fn the_first_gradient_of_every_a_and_b_is_pytorchs() {
             let b = norm(theirs.iter().map(|g| g * g).sum());
             let cosine = cosine(&gradient, &theirs);
             worst = (worst.0.min(cosine), worst.1.max((a - b).abs() / b));
-            assert!(cosine > 0.999, "{family:?} {name}: cosine {cosine}");
-            assert!((a - b).abs() < 5e-3 * b, "{family:?} {name}: norms {a} {b}");
+            let most = if accel == Accel::Off { 5e-3 } else { 2e-2 };
+            assert!(cosine > 0.999, "{family:?}, accel {accel:?}, {name}: cosine {cosine}");
+            assert!((a - b).abs() < most * b, "{family:?}, accel {accel:?}, {name}: norms {a} {b}");
         }
-        eprintln!("{family:?}: cosine {:.7} at least, norm {:.1e} apart at most", worst.0, worst.1);
+        let (cosine, norm) = worst;
+        eprintln!(
+            "{family:?}, accel {accel:?}: cosine >= {cosine:.7}, norm {norm:.1e} apart at most"
+        );
     }
 }
 
 /// Small mistakes must not hide behind the tolerance of fifty steps.
 #[test]
 fn another_training_is_told_apart() {
-    let case = case(Family::Llama);
+    let case = case(Family::Llama, Accel::Off);
     let losses = floats(&golden(Family::Llama, &case)["losses"]);
     let losses_apart = |case: &Case, o: &TrainerOptions| {
         let (reports, _) = case.train(o);
         apart(reports.iter().map(|r| r.loss), &losses)
     };
     let base = options();
-    let mut others = vec![("alpha", losses_apart(&scaled(Family::Llama, 4.1), &base))];
+    let mut others = vec![("alpha", losses_apart(&scaled(Family::Llama, Accel::Off, 4.1), &base))];
     for (what, o) in [
         ("rate", TrainerOptions { learning_rate: Auto::Value(1.05e-2), ..base.clone() }),
         ("epsilon", TrainerOptions { adam_epsilon: 1e-4, ..base.clone() }),
@@ -255,7 +267,7 @@ fn write_golden_input() {
         "rank": o.lora_rank,
     });
     for family in FAMILIES {
-        let (name, case) = (family.arch(), case(family));
+        let (name, case) = (family.arch(), case(family, Accel::Off));
         let file = |end| folder.join(format!("{name}{end}"));
         std::fs::write(file(".gguf"), &case.bytes).unwrap();
         std::fs::write(file("-adapter.gguf"), &case.adapter).unwrap();

@@ -8,11 +8,19 @@ use super::context::Running;
 use super::workspace::{Tensor, Workspace, WorkspaceBytes};
 use crate::cancel::CancelToken;
 use crate::error::{Result, bail};
+use crate::kernels::Need;
 
 impl Workspace {
     /// What all of it takes so far.
     pub(crate) fn bytes(&self) -> WorkspaceBytes {
         self.bytes
+    }
+
+    /// Makes room for what kernels work with, or counts it.
+    pub(super) fn reserve(&mut self, need: Need) -> Result<()> {
+        let threads = usize::try_from(self.n_threads).unwrap_or(1).max(1);
+        self.bytes.kernels = self.kernels.count(need, threads);
+        if self.planning { Ok(()) } else { self.kernels.provide(threads) }
     }
 
     /// Computes a graph, or counts what it would take.

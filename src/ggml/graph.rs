@@ -4,13 +4,16 @@
 //! reports it: so formulas read as formulas. Dims are in the engine's order, the contiguous one first.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use llama_cpp_sys_2 as sys;
 
+use super::custom::{self, Kernels, Record};
 use super::kept::Kept;
 use super::workspace::{Context, Tensor, Workspace, next_owner};
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result, bail, err};
+use crate::kernels::Need;
 
 #[cfg(test)]
 #[path = "autodiff.rs"]
@@ -26,6 +29,9 @@ pub(crate) struct Graph<'w> {
     /// How many more operations the context has room for.
     room: Cell<usize>,
     error: RefCell<Option<Error>>,
+    /// The nodes that kernels compute, and what they work with.
+    records: RefCell<Vec<Arc<Record>>>,
+    need: Cell<Need>,
     /// What failed operations give.
     nothing: Tensor,
 }
@@ -48,16 +54,19 @@ impl<'w> Graph<'w> {
             bail!(OutOfMemory, "a graph cannot be described: no memory")
         };
         let (room, error) = (Cell::new(nodes), RefCell::new(None));
-        Ok(Self { workspace, id, context, graph, room, error, nothing })
+        let (records, need) = (RefCell::default(), Cell::default());
+        Ok(Self { workspace, id, context, graph, room, error, records, need, nothing })
     }
 
     /// The four dims of a tensor.
     pub(crate) fn dims(&self, tensor: Tensor) -> [i64; 4] {
-        if !self.owns(tensor) {
-            return [0; 4];
-        }
-        // SAFETY: the tensor is ours.
-        unsafe { tensor.pointer.as_ref().ne }
+        self.raw(tensor).map_or([0; 4], |raw| raw.ne)
+    }
+
+    /// The description of a tensor of ours.
+    pub(super) fn raw(&self, tensor: Tensor) -> Option<&sys::ggml_tensor> {
+        // SAFETY: the tensor is ours, and nobody changes its description.
+        if self.owns(tensor) { Some(unsafe { tensor.pointer.as_ref() }) } else { None }
     }
 
     /// Computes these results in this order, each with all it needs; in a planning workspace, counts what
@@ -68,8 +77,10 @@ impl<'w> Graph<'w> {
     /// `Cancelled`, `OutOfMemory`, `Engine`.
     pub(crate) fn run(self, results: &[Tensor], cancel: &CancelToken) -> Result<()> {
         self.expand(results)?;
-        // SAFETY: the graph is complete, and its tensors and context live for the call.
-        unsafe { self.workspace.run(self.graph, cancel) }
+        self.workspace.reserve(self.need.get())?;
+        // SAFETY: the graph is complete, and its tensors, records and context live for the call.
+        unsafe { self.workspace.run(self.graph, cancel) }?;
+        custom::check(&self.records.borrow())
     }
 
     /// Computes the results `now`, and keeps what the results `later` need of it for [`Workspace::finish`].
@@ -87,9 +98,10 @@ impl<'w> Graph<'w> {
         // SAFETY: the graph is valid.
         let n_now = unsafe { sys::ggml_graph_n_nodes(self.graph) };
         self.expand(later)?;
-        let Self { workspace, id, context, graph, .. } = self;
-        // SAFETY: the graph is complete, and `context`, which goes with it, holds its tensors.
-        unsafe { workspace.begin(id, context, graph, n_now, cancel) }
+        let Self { workspace, id, context, graph, records, need, .. } = self;
+        workspace.reserve(need.get())?;
+        // SAFETY: the graph is complete; `context` and `records`, which go with it, hold its tensors and kernels.
+        unsafe { workspace.begin(id, (context, records.into_inner()), graph, n_now, cancel) }
     }
 
     /// Adds results with all they need to the graph.
@@ -135,6 +147,17 @@ impl<'w> Graph<'w> {
             Some(tensor) => tensor,
             None => self.fail(err!(OutOfMemory, "{what} cannot be described: no memory")),
         }
+    }
+
+    /// The kernels that may be used.
+    pub(super) fn kernels(&self) -> &Kernels {
+        &self.workspace.kernels
+    }
+
+    /// Keeps a node's record until the graph is computed.
+    pub(super) fn keep(&self, record: Arc<Record>, need: Need) {
+        self.need.set(self.need.get().max(need));
+        self.records.borrow_mut().push(record);
     }
 
     /// Whether it is a tensor of this graph, or one of the workspace that stays.

@@ -1,8 +1,11 @@
 //! Graphs that are computed in two parts, with other graphs in between: what the second part needs is kept.
 
+use std::sync::Arc;
+
 use llama_cpp_sys_2 as sys;
 
 use super::compute::place;
+use super::custom::{self, Record};
 use super::workspace::{Context, Workspace};
 use crate::cancel::CancelToken;
 use crate::error::{Result, bail};
@@ -13,6 +16,8 @@ pub(crate) struct Kept {
     rest: *mut sys::ggml_cgraph,
     /// What holds `rest`, and the tensors of both parts.
     _contexts: [Context; 2],
+    /// What computes nodes of both parts.
+    records: Vec<Arc<Record>>,
 }
 
 // SAFETY: `rest` lies in the contexts that are held here, and is used through the workspace alone.
@@ -22,11 +27,12 @@ impl Workspace {
     /// Computes the first `n_now` nodes of a graph; in a planning workspace, counts what both parts take.
     ///
     /// # Safety
-    /// The graph is complete, lies with its tensors in `context`, and uses tensors of this workspace only.
+    /// The graph is complete, lies with its tensors in `context`, and uses tensors of this workspace only;
+    /// `records` are those of its nodes.
     pub(super) unsafe fn begin(
         &mut self,
         id: u64,
-        context: Context,
+        (context, records): (Context, Vec<Arc<Record>>),
         graph: *mut sys::ggml_cgraph,
         n_now: i32,
         cancel: &CancelToken,
@@ -49,10 +55,11 @@ impl Workspace {
             let (second, rest) = part(graph, n_now, n)?;
             if !self.planning {
                 self.compute(now, cancel)?;
+                custom::check(&records)?;
             }
             drop(first);
             self.kept = Some(id);
-            Ok(Kept { id, rest, _contexts: [second, context] })
+            Ok(Kept { id, rest, _contexts: [second, context], records })
         }
     }
 
@@ -69,7 +76,8 @@ impl Workspace {
             return Ok(());
         }
         // SAFETY: the first part was computed here last, so that its tensors are in place; `kept` holds them.
-        unsafe { self.compute(kept.rest, cancel) }
+        unsafe { self.compute(kept.rest, cancel) }?;
+        custom::check(&kept.records)
     }
 }
 

@@ -325,7 +325,7 @@ fn elements(t: &sys::ggml_tensor) -> i64 {
 }
 
 /// f32, with contiguous rows.
-fn is_dense(t: &sys::ggml_tensor) -> bool {
+pub(super) fn is_dense(t: &sys::ggml_tensor) -> bool {
     // SAFETY: a live tensor.
     is_f32(t) && unsafe { sys::ggml_is_contiguous(t) }
 }

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use llama_cpp_sys_2 as sys;
 
 use super::context::on_check;
+use super::custom::Kernels;
 use super::device::RawDevice;
 use super::graph::Graph;
 use crate::error::{Result, bail};
+use crate::kernels::Level;
 
 /// Mapped weights begin at multiples of this.
 pub(crate) const ALIGNMENT: usize = 32;
@@ -59,8 +61,10 @@ pub(crate) struct WorkspaceBytes {
     pub compute: u64,
     /// What graphs keep between their two parts.
     pub kept: u64,
-    /// What the device's kernels want beside it.
+    /// What the engine's operations want beside it.
     pub scratch: u64,
+    /// What our kernels want beside it.
+    pub kernels: u64,
 }
 
 /// Tensors on one device, and what is needed to compute with them.
@@ -81,6 +85,7 @@ pub(crate) struct Workspace {
     pub(super) planning: bool,
     pub(super) bytes: WorkspaceBytes,
     pub(super) cancel: Box<AtomicPtr<AtomicBool>>,
+    pub(super) kernels: Kernels,
 }
 
 // SAFETY: all pointers are owned by this object alone, and used through `&mut self`.
@@ -126,8 +131,14 @@ impl Workspace {
                 planning,
                 bytes: WorkspaceBytes::default(),
                 cancel,
+                kernels: Kernels::new(Level::current()),
             })
         }
+    }
+
+    /// Computes with the kernels of a level that the processor has.
+    pub(crate) fn set_level(&mut self, level: Level) {
+        self.kernels.level = level.min(Level::of_processor());
     }
 
     /// Tensors that stay, filled with zeros, by type and dims (the first is contiguous).

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// How many looks at the barrier a thread takes before it lets others have its core.
 const PATIENCE: u32 = 2_000;
 
-/// What the threads of one operation share. Made anew, or reset, before each operation.
+/// What the threads of one operation share. Made anew before each operation.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     arrived: AtomicUsize,
@@ -16,11 +16,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Makes it as new. Nobody may be using it.
-    pub(crate) fn reset(&mut self) {
-        *self = Self::default();
-    }
-
     /// Lets nobody wait any more: a thread has failed.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Release);

@@ -26,6 +26,7 @@ mod queue;
 mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod train;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 mod weight;

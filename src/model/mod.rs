@@ -14,7 +14,7 @@ pub(crate) use pool::Lease;
 use crate::error::{Result, bail};
 use crate::format::{Access, ModelFiles, Source};
 use crate::ggml::{ContextParams, RawModel};
-use crate::options::ModelOptions;
+use crate::options::{Accel, ModelOptions};
 
 /// A loaded model. Cheap to clone; all clones share the weights, which are freed with the last of the
 /// clones, sessions, tokenizers and adapters made from it. May be used from several threads at once.
@@ -99,6 +99,11 @@ impl Model {
 
     pub(crate) fn raw(&self) -> &Arc<RawModel> {
         &self.0.raw
+    }
+
+    /// Whether the library's own kernels may be used.
+    pub(crate) fn wants_kernels(&self) -> bool {
+        self.0.options.accel == Accel::Auto
     }
 
     pub(crate) fn files(&self) -> &ModelFiles {

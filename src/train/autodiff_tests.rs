@@ -16,10 +16,12 @@ use crate::cancel::CancelToken;
 use crate::dataset::Row;
 use crate::format::{Access, ModelFiles, Source};
 use crate::ggml::{F32, Graph, I32, Rope, Tensor, Workspace};
+use crate::kernels::Level;
 use crate::options::TrainerOptions;
 use crate::rng::Rng;
 use crate::test_support::run::ids;
 use crate::test_support::{Family, Tiny};
+use crate::train::tests::levels;
 
 /// A model with the pairs of its adapter, as one graph sees them.
 struct Oracle<'g, 'w> {
@@ -200,17 +202,20 @@ fn gradients_are_those_of_the_engines_own_differentiation() {
             tokens,
         };
         // All layers computed again on the way back, some of them kept, all of them kept.
-        for n_stored in 0..=2 {
+        for (level, n_stored) in levels().into_iter().flat_map(|l| (0..=2).map(move |n| (l, n))) {
             let n_max = row.tokens.len();
-            let o = EngineOptions { n_max, dropout: false, n_threads: 1, n_stored };
+            let o = EngineOptions { n_max, dropout: false, n_threads: 1, n_stored, level };
             let mut engine = Engine::new(&files, &params, o).unwrap();
             let loss = engine.learn(&row, None, &CancelToken::new()).unwrap();
             let apart = (loss.mean() - f64::from(expected)).abs() / f64::from(expected);
-            assert!(apart < 1e-5, "{family:?}: {} {expected}", loss.mean());
+            // Products of brain floats round both factors to 8 bits.
+            let (loss_bound, bound) =
+                if level < Level::Avx512Bf16 { (1e-5, 1e-3) } else { (2e-3, 3e-2) };
+            assert!(apart < loss_bound, "{family:?} {level:?}: {} {expected}", loss.mean());
             let ours = engine.gradients(&params, 1.0 / loss.tokens as f32).unwrap();
             let worst = largest_difference(&params, &ours, &oracle);
-            eprintln!("{family:?}, {n_stored} layers kept: {worst:?}");
-            assert!(worst.1 < 1e-3, "{family:?}, {n_stored} layers kept: {worst:?}");
+            eprintln!("{family:?}, {level:?}, {n_stored} layers kept: {worst:?}");
+            assert!(worst.1 < bound, "{family:?}, {level:?}, {n_stored} layers kept: {worst:?}");
         }
     }
 }

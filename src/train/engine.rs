@@ -12,6 +12,7 @@ use crate::dataset;
 use crate::error::Result;
 use crate::format::ModelFiles;
 use crate::ggml::{Workspace, WorkspaceBytes};
+use crate::kernels::Level;
 
 pub(super) struct Engine {
     workspace: Workspace,
@@ -28,6 +29,8 @@ pub(super) struct EngineOptions {
     pub n_threads: i32,
     /// How many of the last layers keep what backward needs instead of computing it again.
     pub n_stored: usize,
+    /// Whose kernels are used.
+    pub level: Level,
 }
 
 impl Engine {
@@ -63,6 +66,7 @@ impl Engine {
         params: &LoraParams,
         o: EngineOptions,
     ) -> Result<Self> {
+        workspace.set_level(o.level);
         let arch = Arch::of(files)?;
         let weights = Weights::load(&mut workspace, files)?;
         let stored = arch.n_layer.saturating_sub(o.n_stored);

@@ -93,7 +93,7 @@ impl Pass {
         let [ids, positions, rows, mask, gradient] = *made.as_slice() else {
             bail!(Internal, "a workspace gave another number of tensors than asked for")
         };
-        let head = Head::new(workspace, arch)?;
+        let head = Head::new(workspace, &network)?;
         let shape: &[u64] = &[d * t];
         let first = (0..arch.n_layer).find(|l| network.trains(*l)).unwrap_or(arch.n_layer);
         let stored = arch.n_layer.saturating_sub(n_stored).max(first);

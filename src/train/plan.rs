@@ -11,6 +11,7 @@ use crate::dataset::Dataset;
 use crate::device;
 use crate::error::{Result, bail};
 use crate::format::Source;
+use crate::kernels::Level;
 use crate::model::Model;
 use crate::options::TrainerOptions;
 
@@ -136,7 +137,7 @@ impl TrainPlan {
     ) -> Result<Self> {
         let n_ctx = feed.n_ctx() as u64;
         let mut plan = Self { n_ctx, stored_layers, budget, ..Self::default() };
-        let bytes = Engine::plan(model.files(), params, plan.engine_options(o))?;
+        let bytes = Engine::plan(model.files(), params, plan.engine_options(model, o))?;
         plan.n_parameters = params.n_parameters() as u64;
         let trained = 2 * 4 * plan.n_parameters;
         let states = OptimizerOptions::from(o).state_names().len() as u64;
@@ -144,7 +145,7 @@ impl TrainPlan {
         plan.optimizer = 4 * plan.n_parameters * states;
         plan.activations = bytes.tensors.saturating_sub(trained);
         plan.stored = bytes.kept;
-        plan.compute = bytes.compute + bytes.scratch;
+        plan.compute = bytes.compute + bytes.scratch + bytes.kernels;
         plan.buffers = 2 * 4 * u64::from(model.info().n_embd) * n_ctx + 4 * n_ctx * n_ctx;
         plan.total = plan.parameters
             + plan.optimizer
@@ -157,12 +158,13 @@ impl TrainPlan {
     }
 
     /// What the planned engine is made for.
-    pub(super) fn engine_options(&self, o: &TrainerOptions) -> EngineOptions {
+    pub(super) fn engine_options(&self, model: &Model, o: &TrainerOptions) -> EngineOptions {
         EngineOptions {
             n_max: self.n_ctx as usize,
             dropout: o.lora_dropout > 0.0,
             n_threads: n_threads(o),
             n_stored: self.stored_layers as usize,
+            level: if model.wants_kernels() { Level::current() } else { Level::None },
         }
     }
 

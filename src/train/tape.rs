@@ -52,7 +52,8 @@ impl Tape {
         }
     }
 
-    /// The gradients for the gradient `dy` of `output`. Gives the gradient of `input`, if it is wanted, and what is to be computed besides.
+    /// The gradients for the gradient `dy` of `output`. Gives the gradient of `input`, if it is wanted, and what is to be
+    /// computed besides.
     pub(super) fn backward(
         &self,
         g: &Graph<'_>,
@@ -73,11 +74,19 @@ impl Tape {
     }
 }
 
+/// A gradient so far.
+#[derive(Clone, Copy)]
+struct Sum {
+    tensor: Tensor,
+    /// Nobody else reads the tensor: an operation can add to it where it is.
+    own: bool,
+}
+
 /// A backward pass under way.
 pub(super) struct Backward<'t, 'w> {
     pub(super) g: &'t Graph<'w>,
     tape: &'t Tape,
-    gradients: Vec<Option<Tensor>>,
+    gradients: Vec<Option<Sum>>,
     results: Vec<Tensor>,
 }
 
@@ -89,18 +98,38 @@ impl Backward<'_, '_> {
 
     /// The gradient so far.
     pub(super) fn gradient(&self, var: Var) -> Option<Tensor> {
-        self.gradients.get(var.0).copied().flatten()
+        Some(self.gradients.get(var.0)?.as_ref()?.tensor)
+    }
+
+    /// The gradient so far, if an operation may add to it where it is. Such a one is then [`put`](Self::put).
+    pub(super) fn own(&self, var: Var) -> Option<Tensor> {
+        let sum = self.gradients.get(var.0)?.as_ref()?;
+        sum.own.then_some(sum.tensor)
     }
 
     /// Adds to a gradient.
     pub(super) fn add(&mut self, var: Var, gradient: Tensor) {
-        if !self.wants(var) {
-            return;
+        let before = self.gradient(var);
+        let tensor = before.map_or(gradient, |sum| self.g.add(sum, gradient));
+        self.set(var, Sum { tensor, own: before.is_some() });
+    }
+
+    /// Adds to a gradient what nobody else reads. If it `holds` the gradient so far, it takes its place.
+    pub(super) fn put(&mut self, var: Var, gradient: Tensor, holds: bool) {
+        let before = self.gradient(var).filter(|_| !holds);
+        let tensor = before.map_or(gradient, |sum| self.g.add(sum, gradient));
+        self.set(var, Sum { tensor, own: true });
+    }
+
+    fn set(&mut self, var: Var, sum: Sum) {
+        if let Some(slot) = self.gradients.get_mut(var.0).filter(|_| self.tape.trains(var)) {
+            *slot = Some(sum);
         }
-        let g = self.g;
-        if let Some(slot) = self.gradients.get_mut(var.0) {
-            *slot = Some(slot.map_or(gradient, |sum| g.add(sum, gradient)));
-        }
+    }
+
+    /// Notes what must be computed, though no gradient follows from it.
+    pub(super) fn compute(&mut self, result: Tensor) {
+        self.results.push(result);
     }
 
     /// Notes what must be computed: the gradient of a parameter, added to `sum`, which stays.

@@ -18,6 +18,7 @@ use crate::cancel::CancelToken;
 use crate::format::gguf::GgmlType;
 use crate::format::{Access, ModelFiles, Source};
 use crate::ggml::{F32, I32, Workspace, quantize};
+use crate::kernels::{Level, testing};
 use crate::model::Model;
 use crate::options::ModelOptions;
 use crate::test_support::run::{ids, logits, session};
@@ -27,6 +28,11 @@ const FAMILIES: [Family; 6] =
     [Family::Llama, Family::Qwen2, Family::Qwen3, Family::Gemma3, Family::Gpt2, Family::Phi3];
 const RANK: u64 = 2;
 
+/// The levels of this processor, that without kernels first.
+pub(super) fn levels() -> Vec<Level> {
+    std::iter::once(Level::None).chain(testing::levels()).collect()
+}
+
 struct Setup {
     workspace: Workspace,
     pass: Pass,
@@ -34,9 +40,10 @@ struct Setup {
 }
 
 /// A tiny model with a random pair beside every weight of its layers.
-fn setup(bytes: Vec<u8>, with_pairs: bool) -> Setup {
+fn setup(bytes: Vec<u8>, with_pairs: bool, level: Level) -> Setup {
     let files = ModelFiles::open(&Source::memory(bytes), Access::Map).unwrap();
     let mut workspace = Workspace::new(1, false).unwrap();
+    workspace.set_level(level);
     let weights = Weights::load(&mut workspace, &files).unwrap();
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
     let mut pairs = HashMap::new();
@@ -125,19 +132,23 @@ fn the_loss_is_that_of_the_logits() {
             let sum: f64 = z.iter().map(|x| f64::from(x - max).exp()).sum();
             expected += sum.ln() - f64::from(z[tokens[n] as usize] - max);
         }
-        let loss = setup(tiny.bytes(), false).loss(&tokens, false);
-        assert_eq!(loss.tokens, 23);
-        let apart = (loss.sum - expected).abs() / expected;
-        assert!(apart < 2e-3, "{family:?}: {} {expected}", loss.sum);
+        for level in levels() {
+            let loss = setup(tiny.bytes(), false, level).loss(&tokens, false);
+            assert_eq!(loss.tokens, 23);
+            let apart = (loss.sum - expected).abs() / expected;
+            assert!(apart < 2e-3, "{family:?} {level:?}: {} {expected}", loss.sum);
+        }
     }
 }
 
 #[test]
 fn gradients_are_the_slopes_of_the_loss() {
-    for family in FAMILIES {
+    // The roundings of products of brain floats are as large as the differences here.
+    let exact = || levels().into_iter().filter(|level| *level < Level::Avx512Bf16);
+    for (family, level) in FAMILIES.iter().flat_map(|f| exact().map(move |l| (*f, l))) {
         let tiny = Tiny::new(family);
         let tokens = ids(24, 250, 5);
-        let mut s = setup(tiny.bytes(), true);
+        let mut s = setup(tiny.bytes(), true, level);
         s.loss(&tokens, true);
         let pairs: Vec<_> = s.pairs.clone().into_iter().collect();
         let (mut dot, mut ours2, mut slopes2) = (0.0, 0.0, 0.0);
@@ -150,7 +161,7 @@ fn gradients_are_the_slopes_of_the_loss() {
                 s.workspace.read(gradient, &mut gradients).unwrap();
                 // Along the gradient itself, where the slope is steepest.
                 let norm = gradients.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-                assert!(norm > 0.0, "{family:?} {name} {what}");
+                assert!(norm > 0.0, "{family:?} {level:?} {name} {what}");
                 let step = 2e-2;
                 let mut at = |sign: f64| {
                     let moved: Vec<f32> = values
@@ -164,14 +175,36 @@ fn gradients_are_the_slopes_of_the_loss() {
                 let slope = (at(1.0) - at(-1.0)) / (2.0 * step);
                 s.workspace.write(tensor, &values).unwrap();
                 let apart = (slope - norm).abs() / norm;
-                assert!(apart < 0.02, "{family:?} {name} {what}: slope {slope}, gradient {norm}");
+                assert!(apart < 0.02, "{family:?} {level:?} {name} {what}: {slope} {norm}");
                 dot += slope * norm;
                 ours2 += norm * norm;
                 slopes2 += slope * slope;
             }
         }
-        assert!(dot / (ours2 * slopes2).sqrt() > 0.999, "{family:?}");
+        assert!(dot / (ours2 * slopes2).sqrt() > 0.999, "{family:?} {level:?}");
     }
+}
+
+#[test]
+fn brain_floats_give_nearly_the_gradients_of_floats() {
+    for family in FAMILIES {
+        let tokens = ids(24, 250, 5);
+        let [exact, rounded] = [Level::None, Level::Avx512Bf16].map(|level| {
+            let mut s = setup(Tiny::new(family).bytes(), true, level);
+            s.loss(&tokens, true);
+            s.gradients()
+        });
+        let cosine = cosine(&exact, &rounded);
+        eprintln!("{family:?}: cosine {cosine:.6}");
+        assert!(cosine > 0.999, "{family:?}: {cosine}");
+    }
+}
+
+fn cosine(x: &[f32], y: &[f32]) -> f64 {
+    let dot = |x: &[f32], y: &[f32]| -> f64 {
+        x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+    };
+    dot(x, y) / (dot(x, x) * dot(y, y)).sqrt()
 }
 
 /// A tiny Llama whose weights the engine has quantized, each matrix to the type that its number gives.
@@ -205,21 +238,31 @@ fn quantized_weights_give_the_gradients_of_what_they_stand_for() {
         files.push((format!("all mixed, from {shift}"), quantized(of)));
     }
     // Long rows are multiplied with dequantized weights, too.
-    for ((name, bytes), n) in files.iter().flat_map(|file| [(file, 24), (file, 160)]) {
-        let tokens = ids(n, 250, 5);
-        let mut quantized = setup(bytes.clone(), true);
-        let mut plain = setup(bytes.clone(), true);
-        plain.dequantize(bytes.clone());
-        let (a, b) = (quantized.loss(&tokens, true).sum, plain.loss(&tokens, true).sum);
-        // The engine quantizes the activations of short rows, and of the logits; the rest is rounded to f16.
-        let bound = if n < 128 { 1e-2 } else { 1e-3 };
-        let (x, y) = (quantized.gradients(), plain.gradients());
-        let dot = |x: &[f32], y: &[f32]| -> f64 {
-            x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
-        };
-        let cosine = dot(&x, &y) / (dot(&x, &x) * dot(&y, &y)).sqrt();
-        eprintln!("{name}, {n} tokens: cosine {cosine:.6}, loss {:.1e} apart", (a - b).abs() / b);
-        assert!((a - b).abs() / b < bound, "{name}: {a} {b}");
-        assert!(cosine > 0.999, "{name}: {cosine}");
+    let lengths = |level| [(level, 24), (level, 160)];
+    for (i, (name, bytes)) in files.iter().enumerate() {
+        // Every type at the highest level and without kernels, every level with all types mixed.
+        let mixed = i + 1 == files.len();
+        let chosen = |l: &Level| mixed || [Level::None, Level::current()].contains(l);
+        for (level, n) in levels().into_iter().filter(chosen).flat_map(lengths) {
+            check_quantized(name, bytes, level, n);
+        }
     }
+}
+
+/// Compares a file's gradients with those of its weights dequantized.
+fn check_quantized(name: &str, bytes: &[u8], level: Level, n: usize) {
+    let tokens = ids(n, 250, 5);
+    let mut quantized = setup(bytes.to_vec(), true, level);
+    let mut plain = setup(bytes.to_vec(), true, level);
+    plain.dequantize(bytes.to_vec());
+    let (a, b) = (quantized.loss(&tokens, true).sum, plain.loss(&tokens, true).sum);
+    // The engine quantizes the activations of short rows, and of the logits; the rest is rounded to f16.
+    let bound = if n < 128 { 1e-2 } else { 1e-3 };
+    let cosine = cosine(&quantized.gradients(), &plain.gradients());
+    eprintln!(
+        "{name}, {level:?}, {n} tokens: cosine {cosine:.6}, loss {:.1e} apart",
+        (a - b).abs() / b
+    );
+    assert!((a - b).abs() / b < bound, "{name} {level:?}: {a} {b}");
+    assert!(cosine > 0.999, "{name} {level:?}: {cosine}");
 }

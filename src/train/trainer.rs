@@ -25,8 +25,9 @@ use crate::options::TrainerOptions;
 /// the model run beside it.
 ///
 /// A step that fails or is cancelled changes nothing: it can be repeated, or the training saved. If its validation is
-/// what was cancelled, the next call validates. Steps depend on the model, the data, the options and the number of
-/// threads alone, so that a resumed training gives the same adapter bit by bit as one that was not interrupted.
+/// what was cancelled, the next call validates. Steps depend on the model, the data, the options, the number of
+/// threads and the kind of processor alone, so that a resumed training gives the same adapter bit by bit as one that was
+/// not interrupted.
 pub struct Trainer {
     model: Model,
     options: TrainerOptions,
@@ -140,7 +141,7 @@ impl Trainer {
         let feed = Feed::new(model, data, validation, &options)?;
         let plan = TrainPlan::make(model, &params, &feed, &options)?;
         plan.check()?;
-        let made_for = plan.engine_options(&options);
+        let made_for = plan.engine_options(model, &options);
         let mut trainer = Self {
             model: model.clone(),
             engine: Engine::new(model.files(), &params, made_for)?,

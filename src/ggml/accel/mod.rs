@@ -15,6 +15,8 @@ mod room;
 mod table;
 
 pub(crate) use link::Link;
+pub(super) use room::Room;
+pub(super) use table::weight_type;
 
 use llama_cpp_sys_2 as sys;
 

@@ -9,7 +9,7 @@ use crate::kernels::{Need, Scratch};
 const ALIGN: usize = 64;
 
 /// One block for all threads: what they share, then each thread's own.
-pub(super) struct Room {
+pub(in crate::ggml) struct Room {
     base: *mut u8,
     layout: Layout,
     need: Need,
@@ -20,20 +20,20 @@ pub(super) struct Room {
 unsafe impl Send for Room {}
 
 impl Room {
-    pub(super) const fn empty() -> Self {
+    pub(in crate::ggml) const fn empty() -> Self {
         let none = Need { shared: 0, own: 0 };
         Self { base: null_mut(), layout: Layout::new::<()>(), need: none, threads: 0 }
     }
 
     /// The bytes that so many threads need; `None` if they cannot be counted.
-    pub(super) fn bytes(need: Need, threads: usize) -> Option<usize> {
+    pub(in crate::ggml) fn bytes(need: Need, threads: usize) -> Option<usize> {
         let shared = need.shared.checked_next_multiple_of(ALIGN)?;
         let own = need.own.checked_next_multiple_of(ALIGN)?;
         own.checked_mul(threads)?.checked_add(shared)
     }
 
     /// Makes sure that so many threads have what they need. False: there is not enough memory, and the room is as before.
-    pub(super) fn provide(&mut self, need: Need, threads: usize) -> bool {
+    pub(in crate::ggml) fn provide(&mut self, need: Need, threads: usize) -> bool {
         let (need, threads) = (self.need.max(need), self.threads.max(threads));
         if need == self.need && threads == self.threads {
             return true;
@@ -56,12 +56,16 @@ impl Room {
     }
 
     /// The memory of one thread, below the number that was provided for.
-    pub(super) fn scratch(&self, thread: usize) -> Scratch {
-        let shared = self.need.shared.next_multiple_of(ALIGN);
-        let own = self.need.own.next_multiple_of(ALIGN);
+    pub(in crate::ggml) fn scratch(&self, thread: usize) -> Scratch {
+        Self::part(self.base, self.need, thread)
+    }
+
+    /// A thread's part of a block that was made for as much, or more.
+    pub(in crate::ggml) fn part(base: *mut u8, need: Need, thread: usize) -> Scratch {
+        let shared = need.shared.next_multiple_of(ALIGN);
+        let own = need.own.next_multiple_of(ALIGN);
         // The sums were checked when the block was made; without a block they are 0.
-        let own = self.base.wrapping_add(shared + own * thread);
-        Scratch { shared: self.base, own }
+        Scratch { shared: base, own: base.wrapping_add(shared + own * thread) }
     }
 
     /// How many threads have memory here.

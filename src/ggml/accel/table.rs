@@ -134,8 +134,8 @@ unsafe fn matrix(tensor: &sys::ggml_tensor) -> Option<Weight> {
         return None;
     }
     let weight_type = weight_type(tensor.type_)?;
-    let whole = (width as usize).is_multiple_of(weight_type.block())
-        && tensor.nb[0] == weight_type.bytes();
+    let whole =
+        (width as usize).is_multiple_of(weight_type.block()) && tensor.nb[0] == weight_type.bytes();
     whole.then_some(Weight {
         weight_type,
         data: tensor.data.cast_const().cast(),
@@ -164,7 +164,7 @@ unsafe fn on_host_or_unplaced(tensor: &sys::ggml_tensor) -> bool {
 }
 
 /// A type of weights that a kernel knows, or that the engine can make f32 of.
-fn weight_type(id: sys::ggml_type) -> Option<WeightType> {
+pub(in crate::ggml) fn weight_type(id: sys::ggml_type) -> Option<WeightType> {
     if let Some(known) = WeightType::from_id(id) {
         return Some(known);
     }

@@ -45,33 +45,32 @@ pub(super) struct Own {
     pub o: *mut f32,
     /// `[KEYS, tokens]`: the mask.
     pub mask: *mut f32,
-    /// `[lanes]`: each query's largest score so far, the sum of its exponentials, and what older ones are worth.
+    /// `[lanes]`: each query's largest score so far, and the sum of its exponentials.
     pub most: *mut f32,
     pub sum: *mut f32,
-    pub worth: *mut f32,
 }
 
 impl Own {
     /// Floats of each of its parts.
-    fn sizes(shape: &AttentionShape) -> [usize; 7] {
+    fn sizes(shape: &AttentionShape) -> [usize; 6] {
         let tiles = Tiles::new(shape);
         let lanes = tiles.lanes().next_multiple_of(PANEL);
         let tokens = tiles.tokens.next_multiple_of(PANEL);
         let (k, v) = (shape.head_k, shape.head_v);
-        [k * lanes, KEYS * lanes, v * lanes, KEYS * tokens, lanes, lanes, lanes]
+        [k * lanes, KEYS * lanes, v * lanes, KEYS * tokens, lanes, lanes]
     }
 
     /// # Safety
     /// The scratch has as many floats as the sizes together.
     unsafe fn new(shape: &AttentionShape, scratch: Scratch) -> Self {
         let mut at = scratch.own.cast::<f32>();
-        let [q, s, o, mask, most, sum, worth] = Self::sizes(shape).map(|size| {
+        let [q, s, o, mask, most, sum] = Self::sizes(shape).map(|size| {
             let part = at;
             // SAFETY: within the scratch, or its end.
             at = unsafe { at.add(size) };
             part
         });
-        Self { q, s, o, mask, most, sum, worth }
+        Self { q, s, o, mask, most, sum }
     }
 }
 

@@ -5,6 +5,7 @@
 //! (Hendrycks and Gimpel, 2016).
 
 use crate::ggml::{Graph, Tensor};
+use crate::kernels::train::Curve;
 use crate::train::ops::Builder;
 use crate::train::tape::{Backward, Step, Var};
 
@@ -37,8 +38,7 @@ impl Builder<'_, '_> {
     ) -> Var {
         let (g, input) = (self.g, self.tape.tensor(x));
         let gated = gated.map(|v| (v, self.tape.tensor(v)));
-        let active = activation.apply(g, input);
-        let y = gated.map_or(active, |(_, value)| g.mul(active, value));
+        let y = activation.gate(g, input, gated.map(|(_, value)| value));
         let trains = self.tape.trains(x) || gated.is_some_and(|(v, _)| self.tape.trains(v));
         let y = self.tape.value(y, trains);
         self.tape.push(y, ActivationStep { activation, input, x, gated, y });
@@ -49,7 +49,14 @@ impl Builder<'_, '_> {
 impl Step for ActivationStep {
     fn backward(&self, b: &mut Backward<'_, '_>) {
         let (g, Some(dy)) = (b.g, b.gradient(self.y)) else { return };
-        let x = self.input;
+        let (x, up) = (self.input, self.gated.map(|(_, value)| value));
+        if let Some((dx, dup)) = g.kernel_gate_back(self.activation.curve(), x, up, dy) {
+            b.add(self.x, dx);
+            if let (Some((var, _)), Some(dup)) = (self.gated, dup) {
+                b.add(var, dup);
+            }
+            return;
+        }
         let mut d = dy;
         if let Some((var, value)) = self.gated {
             b.add(var, g.mul(dy, self.activation.apply(g, x)));
@@ -60,6 +67,21 @@ impl Step for ActivationStep {
 }
 
 impl Activation {
+    /// f(x), or f(x) * up.
+    fn gate(self, g: &Graph<'_>, x: Tensor, up: Option<Tensor>) -> Tensor {
+        g.kernel_gate(self.curve(), x, up).unwrap_or_else(|| {
+            let active = self.apply(g, x);
+            up.map_or(active, |up| g.mul(active, up))
+        })
+    }
+
+    fn curve(self) -> Curve {
+        match self {
+            Activation::Silu => Curve::Silu,
+            Activation::Gelu => Curve::Gelu,
+        }
+    }
+
     fn apply(self, g: &Graph<'_>, x: Tensor) -> Tensor {
         match self {
             Activation::Silu => g.silu(x),

@@ -1,6 +1,6 @@
 //! Causal attention over heads, and the rotation of queries and keys.
 
-use crate::ggml::{Rope, Tensor};
+use crate::ggml::{Attended, Rope, Tensor};
 use crate::train::lowering::{self, Attention};
 use crate::train::ops::Builder;
 use crate::train::tape::{Backward, Step, Var};
@@ -17,6 +17,7 @@ struct AttentionStep {
     inputs: [Var; 3],
     /// As the product wants them: `[head, tokens, heads]`.
     qkv: [Tensor; 3],
+    attended: Option<Attended>,
     y: Var,
 }
 
@@ -33,11 +34,12 @@ impl Builder<'_, '_> {
     pub(in crate::train) fn attention(&mut self, attention: Attention, inputs: [Var; 3]) -> Var {
         let g = self.g;
         let qkv = inputs.map(|var| g.cont(g.swap_heads(self.tape.tensor(var))));
-        let out = g.cont(g.swap_heads(lowering::attention(g, attention, qkv)));
+        let (out, attended) = lowering::attention(g, attention, qkv);
+        let out = g.cont(g.swap_heads(out));
         let [head, heads, tokens, _] = g.dims(out);
         let out = g.reshape(out, [head * heads, tokens, 1]);
         let y = self.tape.value(out, inputs.iter().any(|v| self.tape.trains(*v)));
-        self.tape.push(y, AttentionStep { attention, inputs, qkv, y });
+        self.tape.push(y, AttentionStep { attention, inputs, qkv, attended, y });
         y
     }
 }
@@ -56,7 +58,7 @@ impl Step for AttentionStep {
         let (heads, head) = (g.dims(qkv[0])[2], g.dims(qkv[2])[0]);
         let tokens = g.dims(dy)[1];
         let dy = g.cont(g.swap_heads(g.reshape(dy, [head, heads, tokens])));
-        let gradients = lowering::attention_back(g, self.attention, qkv, dy);
+        let gradients = lowering::attention_back(g, self.attention, qkv, self.attended, dy);
         for (var, gradient) in self.inputs.into_iter().zip(gradients) {
             b.add(var, g.cont(g.swap_heads(gradient)));
         }

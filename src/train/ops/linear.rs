@@ -4,8 +4,8 @@
 //! dB = s dy (A x)^T, dA = s (B^T dy) x^T, dx = W^T dy + A^T (s B^T dy) * m.
 //! Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, 2021.
 
-use crate::ggml::Tensor;
-use crate::train::lowering::{outer, product, product_back, transposed};
+use crate::ggml::{PairBack, PairTensors, Tensor};
+use crate::train::lowering::{pair, pair_back, product, product_back};
 use crate::train::ops::Builder;
 use crate::train::tape::{Backward, Step, Var};
 
@@ -52,8 +52,8 @@ impl Builder<'_, '_> {
             let part = |mask| g.reshape(g.slice(mask, 0, 0, width * n), [width, n, 1]);
             lora.mask = lora.mask.filter(|_| self.drops).map(part);
             let input = lora.mask.map_or(input, |mask| g.mul(input, mask));
-            let down = g.mul_mat(lora.a, input);
-            y = g.add(y, g.scale(g.mul_mat(lora.b, down), lora.scale));
+            let (sum, down) = pair(g, lora.tensors(), input, y);
+            y = sum;
             inner = Some((input, down));
         }
         if let Some(bias) = linear.bias {
@@ -66,23 +66,24 @@ impl Builder<'_, '_> {
     }
 }
 
+impl Lora {
+    fn tensors(&self) -> PairTensors {
+        PairTensors { a: self.a, b: self.b, scale: self.scale }
+    }
+}
+
 impl Step for LinearStep {
     fn backward(&self, b: &mut Backward<'_, '_>) {
-        let (g, Some(dy)) = (b.g, b.gradient(self.y)) else { return };
-        let mut dx = None;
-        if let (Some(lora), Some((input, down))) = (&self.linear.lora, self.inner) {
-            let du = g.scale(g.mul_mat(transposed(g, lora.b), dy), lora.scale);
-            let db = g.scale(outer(g, down, dy), lora.scale);
-            b.accumulate(db, lora.db);
-            b.accumulate(outer(g, input, du), lora.da);
-            if b.wants(self.x) {
-                let back = g.mul_mat(transposed(g, lora.a), du);
-                dx = Some(lora.mask.map_or(back, |mask| g.mul(back, mask)));
-            }
+        let Some(dy) = b.gradient(self.y) else { return };
+        let (wanted, before) = (b.wants(self.x), b.own(self.x));
+        let mut dx = before;
+        if let (Some(lora), Some((x, u))) = (&self.linear.lora, self.inner) {
+            let (pair, sums, mask) = (lora.tensors(), [lora.da, lora.db], lora.mask);
+            dx = pair_back(b, PairBack { pair, x, u, dy, sums, mask }, wanted, dx);
         }
-        if b.wants(self.x) {
-            let back = product_back(g, self.linear.weight, dy, self.rows);
-            b.add(self.x, dx.map_or(back, |dx| g.add(back, dx)));
+        if wanted {
+            let dx = product_back(b.g, self.linear.weight, dy, self.rows, dx);
+            b.put(self.x, dx, before.is_some());
         }
     }
 }

@@ -3,22 +3,23 @@
 use crate::cancel::CancelToken;
 use crate::dataset::Row;
 use crate::format::{Access, ModelFiles, Source};
+use crate::kernels::Level;
 use crate::test_support::Tiny;
 use crate::test_support::run::ids;
 use crate::train::engine::{Engine, EngineOptions};
 
-use super::FAMILIES;
 use super::stored::params;
+use super::{FAMILIES, levels};
 
 const N: usize = 12;
 
 #[test]
 fn the_loss_of_single_tokens_adds_up_to_that_of_all() {
-    for family in FAMILIES {
+    for (family, level) in FAMILIES.iter().flat_map(|f| levels().into_iter().map(|l| (*f, l))) {
         let bytes = Tiny::new(family).bytes();
         let files = ModelFiles::open(&Source::memory(bytes), Access::Map).unwrap();
         let params = params(&files);
-        let o = EngineOptions { n_max: N, dropout: false, n_threads: 1, n_stored: 0 };
+        let o = EngineOptions { n_max: N, dropout: false, n_threads: 1, n_stored: 0, level };
         let mut engine = Engine::new(&files, &params, o).unwrap();
         let mut learn = |wanted: &dyn Fn(usize) -> bool| {
             let row = Row {
@@ -45,7 +46,8 @@ fn the_loss_of_single_tokens_adds_up_to_that_of_all() {
         assert!((sum - all.sum).abs() / all.sum < 1e-5, "{family:?}: {sum} {}", all.sum);
         let largest = gradient.iter().fold(0f32, |m, g| m.max(g.abs()));
         let apart = gradient.iter().zip(&together).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-        assert!(apart < 2e-3 * largest, "{family:?}: {apart} of {largest}");
+        let bound = if level < Level::Avx512Bf16 { 2e-3 } else { 1e-2 };
+        assert!(apart < bound * largest, "{family:?} {level:?}: {apart} of {largest}");
         let (none, zero) = learn(&|_| false);
         assert_eq!((none.sum, none.tokens), (0.0, 0));
         assert!(zero.iter().all(|g| *g == 0.0), "{family:?}");

@@ -1,0 +1,20 @@
+//! Small kernels of training: a pair's narrow products, and what gates and norms do forward and back.
+//!
+//! All of it is in f32. Each sum runs over tokens, or over a row, in one order, whoever computes it.
+
+mod gate;
+mod lora;
+#[cfg(target_arch = "x86_64")]
+mod narrow;
+mod norm;
+
+pub(crate) use gate::{Curve, GateBack, GateForward};
+pub(crate) use lora::{LoraBack, LoraDown, LoraUp, Pair};
+pub(crate) use norm::{NormBack, NormForward, RmsNorm};
+
+#[cfg(test)]
+#[path = "lora_tests.rs"]
+mod lora_tests;
+#[cfg(test)]
+#[path = "row_tests.rs"]
+mod row_tests;
