@@ -114,7 +114,7 @@ static void train(const nest_model *model, int steps, nest_options *options) {
     while (steps-- > 0 && has_step) {
         OK(nest_trainer_step(trainer, NULL, &s, &has_step));
         if (has_step) {
-            printf("%d/%d epoch %d tokens %d/%d loss %.2f; ", (int)s.step, (int)s.total_steps, (int)s.epoch,
+            printf("%d/%d epoch %d tokens %d/%d loss %.1f; ", (int)s.step, (int)s.total_steps, (int)s.epoch,
                    (int)s.loss_tokens, (int)s.tokens, s.loss);
         }
     }
@@ -136,7 +136,7 @@ static void evaluate(const nest_model *model, nest_options *options) {
         return;
     }
     OK(nest_evaluation_get_report(evaluation, &found));
-    printf("loss %.2f tokens %d examples %d labels ", found.loss, (int)found.tokens, (int)found.examples);
+    printf("loss %.1f tokens %d examples %d labels ", found.loss, (int)found.tokens, (int)found.examples);
     if (found.classified) {
         printf("%.2f %.2f\n", found.label_accuracy, found.macro_f1);
     } else {

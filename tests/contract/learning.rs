@@ -92,9 +92,9 @@ fn train(rust: &mut Rust<'_>, steps: u64, options: &TrainerOptions) -> Result<St
         let Some(step) = trainer.step(&CancelToken::new())? else {
             return Ok(out + "finished");
         };
-        // Two digits are the same on every machine.
+        // One decimal is the same on every machine, with or without our kernels.
         out += &format!(
-            "{}/{} epoch {} tokens {}/{} loss {:.2}; ",
+            "{}/{} epoch {} tokens {}/{} loss {:.1}; ",
             step.step, step.total_steps, step.epoch, step.loss_tokens, step.tokens, step.loss
         );
     }
@@ -113,7 +113,7 @@ fn measured(found: &Evaluation) -> String {
     let labels = found.classification.as_ref();
     let labels = labels.map(|c| format!("{:.2} {:.2}", c.accuracy, c.macro_f1));
     format!(
-        "loss {:.2} tokens {} examples {} labels {}",
+        "loss {:.1} tokens {} examples {} labels {}",
         found.loss,
         found.tokens,
         found.examples,
