@@ -155,9 +155,9 @@ impl RawContext {
         Ok(())
     }
 
-    /// Whether the engine counts twice what the CPU computes with.
-    pub(super) fn counts_twice(&self) -> bool {
-        self.model.counted_twice
+    /// Whether the engine counts twice what is computed with in this memory.
+    pub(super) fn counts_twice(&self, buft: sys::ggml_backend_buffer_type_t) -> bool {
+        self.model.counted_twice == Some(buft)
     }
 
     /// The bytes that our kernels work in, with so many threads.

@@ -37,9 +37,7 @@ pub(crate) fn breakdown(context: &RawContext, n_threads: i32) -> Result<Vec<Memo
         }
     })?;
     let devices = devices();
-    // SAFETY: gives a static object.
-    let of_cpu = unsafe { sys::ggml_backend_cpu_buffer_type() };
-    for part in parts.iter_mut().filter(|part| context.counts_twice() && part.buft == of_cpu) {
+    for part in parts.iter_mut().filter(|part| context.counts_twice(part.buft)) {
         part.compute /= 2;
     }
     let mut parts: Vec<_> = parts.iter().take(n).map(|part| describe(part, &devices)).collect();

@@ -19,8 +19,8 @@ pub(crate) struct RawModel {
     pub(super) adapters: RwLock<()>,
     /// Of the kernels that its contexts compute with.
     pub(super) level: Level,
-    /// Loaded to count memory: the engine counts what its CPU computes with once for each back end on that memory.
-    pub(super) counted_twice: bool,
+    /// Of a model loaded to count memory: where the engine counts twice what is computed with.
+    pub(super) counted_twice: Option<sys::ggml_backend_buffer_type_t>,
 }
 
 // SAFETY: after loading, the engine only reads the model; the one part that changes later, the list of
@@ -34,7 +34,8 @@ impl RawModel {
     pub(crate) fn load(input: &Input<'_>, params: &LoadParams<'_>) -> Result<Self> {
         let level = if params.accel { Level::current() } else { Level::None };
         let pointer = load::load(input, params)?;
-        let counted_twice = params.no_alloc && accel::is_beside_cpu(params.devices);
+        let counted_twice =
+            if params.no_alloc { accel::counted_twice(params.devices) } else { None };
         Ok(Self { pointer, adapters: RwLock::new(()), level, counted_twice })
     }
 

@@ -12,7 +12,6 @@ use llama_cpp_sys_2 as sys;
 use super::compute::{self, Record};
 use super::layout::Backend;
 use super::link::Link;
-use crate::kernels::Level;
 
 /// The copy, and what it is a copy of.
 #[repr(C)]
@@ -56,11 +55,9 @@ unsafe extern "C" fn graph_optimize(
     // valid graph.
     unsafe {
         let link = &(*backend.cast::<Twin>()).link;
-        if link.level != Level::None {
-            let need = compute::need(graph, link.level);
-            let mut state = link.state();
-            state.need = state.need.max(need);
-        }
+        let need = compute::need(graph, link.level);
+        let mut state = link.state();
+        state.need = state.need.max(need);
     }
 }
 
@@ -74,9 +71,7 @@ unsafe extern "C" fn graph_compute(
         let mut state = twin.link.state();
         // A context gives its threads to the back end that it knows, which is not this one.
         sys::ggml_backend_cpu_set_threadpool(twin.inner, state.pool);
-        if twin.link.level != Level::None {
-            compute::take(graph, twin.link.level, &mut state, &mut twin.records);
-        }
+        compute::take(graph, twin.link.level, &mut state, &mut twin.records);
         let status = compute::run(twin.inner, graph);
         compute::give_back(&mut twin.records, status)
     }

@@ -30,12 +30,15 @@ pub(super) fn start() {
     }
 }
 
-/// Whether contexts have a back end for the kernels on the very memory that the CPU's has. Beside a device that wants
-/// its own kind of host memory the CPU's moves there.
-pub(super) fn is_beside_cpu(devices: &[RawDevice]) -> bool {
-    // SAFETY: the device is valid (type invariant).
-    let moves = |d: &RawDevice| unsafe { !sys::ggml_backend_dev_host_buffer_type(d.0).is_null() };
-    Level::current() != Level::None && !devices.first().is_some_and(moves)
+/// The memory that the engine counts twice where it only counts: that of the CPU, on which it has our back end too. Beside
+/// a device that wants its own kind of host memory, both have that.
+pub(super) fn counted_twice(devices: &[RawDevice]) -> Option<sys::ggml_backend_buffer_type_t> {
+    // SAFETY: the devices are valid (type invariant); the other gives a static object.
+    let (host, cpu) = unsafe {
+        let host = devices.first().map(|d| sys::ggml_backend_dev_host_buffer_type(d.0));
+        (host.filter(|buft| !buft.is_null()), sys::ggml_backend_cpu_buffer_type())
+    };
+    (Level::current() != Level::None).then(|| host.unwrap_or(cpu))
 }
 
 /// The level of the kernels on this processor, by name.

@@ -1,5 +1,8 @@
 //! The device under which the engine finds our back end: an accelerator beside the CPU, that works on the CPU's memory.
 //! The engine makes a back end of every such device for every context.
+//!
+//! A context without kernels gets a back end that computes nothing: it must not stand between the CPU and the devices, to
+//! which the engine sends what the last of the back ends would have to compute.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -9,33 +12,13 @@ use llama_cpp_sys_2 as sys;
 use super::backend::Twin;
 use super::layout::{API_VERSION, Backend, Device, DeviceTable, Registry, RegistryTable};
 use super::link::Link;
+use crate::kernels::Level;
 
 /// The device's name in the engine; it is none of the devices that the library lists.
 pub(crate) const NAME: &std::ffi::CStr = c"nestling-kernels";
 
 /// Registers the device, for good: the engine keeps no way to take it back.
 pub(super) fn register() {
-    let device = Box::into_raw(Box::new(Device {
-        iface: DeviceTable {
-            get_name: device_name,
-            get_description: device_name,
-            get_memory: device_memory,
-            get_type: device_type,
-            get_props: device_properties,
-            init_backend,
-            get_buffer_type: buffer_type,
-            get_host_buffer_type: None,
-            buffer_from_host_ptr: None,
-            supports_op,
-            supports_buft,
-            offload_op: None,
-            event_new: None,
-            event_free: None,
-            event_synchronize: None,
-        },
-        reg: null_mut(),
-        context: null_mut(),
-    }));
     let registry = Box::into_raw(Box::new(Registry {
         api_version: API_VERSION as c_int,
         iface: RegistryTable {
@@ -44,23 +27,55 @@ pub(super) fn register() {
             get_device,
             get_proc_address,
         },
-        context: device.cast(),
+        context: null_mut(),
     }));
-    // SAFETY: both were just made, are never freed, and are laid out as the engine's structures are; the functions in
+    let idle = Box::into_raw(Box::new(device(idle_type, registry, null_mut())));
+    let listed = device(listed_type, registry, idle.cast());
+    // SAFETY: all three were just made, are never freed, and are laid out as the engine's structures are; the functions in
     // them do not unwind.
     unsafe {
-        (*device).reg = registry;
+        (*registry).context = Box::into_raw(Box::new(listed)).cast();
         sys::ggml_backend_register(registry.cast());
     }
 }
 
-/// Makes a back end for the context that this thread is making. Without one: an ordinary back end of the CPU.
-unsafe extern "C" fn init_backend(_: *mut Device, _: *const c_char) -> *mut Backend {
-    // SAFETY: the engine's CPU back end needs nothing.
-    let inner = unsafe { sys::ggml_backend_cpu_init() };
+/// A device that computes nothing itself.
+fn device(get_type: DeviceType, reg: *mut Registry, context: *mut c_void) -> Device {
+    let iface = DeviceTable {
+        get_name: device_name,
+        get_description: device_name,
+        get_memory: device_memory,
+        get_type,
+        get_props: device_properties,
+        init_backend,
+        get_buffer_type: buffer_type,
+        get_host_buffer_type: None,
+        buffer_from_host_ptr: None,
+        supports_op,
+        supports_buft,
+        offload_op: None,
+        event_new: None,
+        event_free: None,
+        event_synchronize: None,
+    };
+    Device { iface, reg, context }
+}
+
+/// Makes a back end for the context that this thread is making.
+unsafe extern "C" fn init_backend(device: *mut Device, _: *const c_char) -> *mut Backend {
+    // SAFETY: the engine's CPU back end needs nothing; the engine asks the device that it lists, whose context is the
+    // idle one.
+    let (inner, idle) = unsafe { (sys::ggml_backend_cpu_init(), (*device).context) };
+    if inner.is_null() {
+        return null_mut();
+    }
     match Link::made_now() {
-        Some(link) if !inner.is_null() => Twin::of(inner, link),
-        _ => inner.cast(),
+        Some(link) if link.level != Level::None => Twin::of(inner, link),
+        _ => {
+            // SAFETY: a valid back end, laid out so; all that the engine asks its device, the idle device answers.
+            unsafe { (*inner.cast::<Backend>()).device = idle };
+            inner.cast()
+        }
     }
 }
 
@@ -77,8 +92,15 @@ unsafe extern "C" fn device_memory(_: *mut Device, free: *mut usize, total: *mut
     }
 }
 
-extern "C" fn device_type(_: *mut Device) -> sys::ggml_backend_dev_type {
+type DeviceType = extern "C" fn(*mut Device) -> sys::ggml_backend_dev_type;
+
+extern "C" fn listed_type(_: *mut Device) -> sys::ggml_backend_dev_type {
     sys::GGML_BACKEND_DEVICE_TYPE_ACCEL
+}
+
+/// The engine looks for abilities that a pipeline over several devices needs in all that are not the CPU.
+extern "C" fn idle_type(_: *mut Device) -> sys::ggml_backend_dev_type {
+    sys::GGML_BACKEND_DEVICE_TYPE_CPU
 }
 
 unsafe extern "C" fn device_properties(
@@ -90,7 +112,7 @@ unsafe extern "C" fn device_properties(
         *properties = std::mem::zeroed();
         (*properties).name = device_name(device);
         (*properties).description = device_name(device);
-        (*properties).type_ = device_type(device);
+        (*properties).type_ = ((*device).iface.get_type)(device);
     }
 }
 
@@ -99,20 +121,14 @@ extern "C" fn buffer_type(_: *mut Device) -> sys::ggml_backend_buffer_type_t {
     unsafe { sys::ggml_backend_cpu_buffer_type() }
 }
 
-/// The engine's CPU: what a [`Twin`] is a copy of, and answers for.
-fn cpu() -> sys::ggml_backend_dev_t {
-    // SAFETY: the registry is complete once a device of it is asked anything.
-    unsafe { sys::ggml_backend_dev_by_type(sys::GGML_BACKEND_DEVICE_TYPE_CPU) }
+/// A [`Twin`] is the CPU's; the other back end does nothing.
+extern "C" fn supports_op(_: *mut Device, _: *const sys::ggml_tensor) -> bool {
+    false
 }
 
-unsafe extern "C" fn supports_op(_: *mut Device, op: *const sys::ggml_tensor) -> bool {
-    // SAFETY: the engine gives a valid node.
-    unsafe { sys::ggml_backend_dev_supports_op(cpu(), op) }
-}
-
-unsafe extern "C" fn supports_buft(_: *mut Device, buft: sys::ggml_backend_buffer_type_t) -> bool {
-    // SAFETY: the engine gives a valid buffer type.
-    unsafe { sys::ggml_backend_dev_supports_buft(cpu(), buft) }
+/// Whatever memory the engine takes for the CPU.
+extern "C" fn supports_buft(_: *mut Device, _: sys::ggml_backend_buffer_type_t) -> bool {
+    true
 }
 
 extern "C" fn registry_name(_: *mut Registry) -> *const c_char {
