@@ -46,8 +46,8 @@ impl Chance {
 fn live(model: &Model, chance: &mut Chance) {
     let options = SessionOptions {
         n_ctx: Auto::Value(chance.of(&[32, 64, 100, 128])),
-        n_ubatch: chance.of(&[1, 7, 32, 64, 512]),
-        n_threads: Auto::Value(chance.of(&[1, 1, 2])),
+        n_ubatch: chance.of(&[5, 32, 64, 128, 512]),
+        n_threads: Auto::Value(chance.of(&[1, 1, 1, 1, 1, 1, 1, 2])),
         kv_type: chance.of(&[KvType::F16, KvType::F16, KvType::F32, KvType::Bf16]),
         ..SessionOptions::default()
     };
@@ -65,7 +65,7 @@ fn live(model: &Model, chance: &mut Chance) {
         Err(error) => assert!(cancels && error.code() == Code::Cancelled, "{error}"),
     }
     // A cancelled session is as good as any.
-    let n = chance.below(6) as i64 + 1;
+    let n = chance.below(4) as i64 + 1;
     let mut fork = (chance.below(8) == 0).then(|| session.fork().unwrap());
     for session in [Some(&mut session), fork.as_mut()].into_iter().flatten() {
         let tokens = session.generate(prompt.clone(), &greedy(n)).unwrap();
