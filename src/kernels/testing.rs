@@ -53,6 +53,7 @@ impl Addresses {
 
 /// 64 bytes, so aligned. Written to through a pointer only.
 #[repr(align(64))]
+#[allow(dead_code, reason = "what it holds is only reached by its address")]
 struct Line(std::cell::UnsafeCell<[u8; 64]>);
 
 /// Some lines, with one more behind them.

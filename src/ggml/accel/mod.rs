@@ -7,7 +7,8 @@
 mod backend;
 mod compute;
 mod layout;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod layout_tests;
 mod link;
 mod register;
