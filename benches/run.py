@@ -164,7 +164,7 @@ def stripped(*files):
 
 def peers(o):
     """64 tokens from one small model: speed, memory and size, ours beside others."""
-    folder = build_native()
+    folder = build_native("mistral")
     model = CACHE / MODELS["SmolLM2-135M Q4_1"]
     (wheel,) = PEERS.glob("venv/lib/python3*/site-packages/mistralrs/mistralrs*.so")
     arguments = ["peak", model, TEXT, o.threads]

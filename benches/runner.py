@@ -73,9 +73,9 @@ def bench_program(name):
     sys.exit(f"cargo did not say where the bench {name} is")
 
 
-def build_native():
-    """The peers, and the same bare loop over upstream's own native build."""
-    shell("benches/peers/setup.sh", "llama", "mistral")
+def build_native(*peers):
+    """These peers, and the same bare loop over upstream's own native build."""
+    shell("benches/peers/setup.sh", "llama", *peers)
     source, folder = PEERS / "llama.cpp/source", PEERS / "llama.cpp/bin"
     shell(
         "c++", "-std=c++17", "-O2", "benches/c/engine.cpp", f"-I{source}/include", f"-I{source}/ggml/include", "-o",
