@@ -14,7 +14,7 @@ use nestling::session::Session;
 use rand_core::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use support::Family;
-use support::run::{greedy, ids, tiny};
+use support::run::{greedy, ids, tiny, tokens};
 
 const SESSIONS: usize = 2000;
 /// The first ones fill pools and caches.
@@ -68,8 +68,7 @@ fn live(model: &Model, chance: &mut Chance) {
     let n = chance.below(4) as i64 + 1;
     let mut fork = (chance.below(8) == 0).then(|| session.fork().unwrap());
     for session in [Some(&mut session), fork.as_mut()].into_iter().flatten() {
-        let tokens = session.generate(prompt.clone(), &greedy(n)).unwrap();
-        assert_eq!(tokens.map(|piece| piece.unwrap().token).count(), n as usize);
+        assert_eq!(tokens(session, prompt.clone(), &greedy(n)).len(), n as usize);
     }
 }
 
