@@ -1,4 +1,4 @@
-//! Two thousand sessions of random shapes, prompts and cancels in one process: nothing crashes, and
+//! Thousands of sessions of random shapes, prompts and cancels in one process: nothing crashes, and
 //! neither memory nor descriptors grow with their number.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
@@ -16,9 +16,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use support::Family;
 use support::run::{greedy, ids, tiny, tokens};
 
-const SESSIONS: usize = 2000;
-/// The first ones fill pools and caches.
-const WARM: usize = 500;
+const SESSIONS: usize = 6000;
+/// The first ones fill pools and caches, and show the allocator how large things are.
+const WARM: usize = 3000;
 
 /// Bytes of memory that this process holds.
 fn resident() -> f64 {
