@@ -6,6 +6,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use llama_cpp_sys_2 as sys;
 
@@ -16,6 +17,9 @@ use crate::kernels::Level;
 
 /// The device's name in the engine; it is none of the devices that the library lists.
 pub(crate) const NAME: &std::ffi::CStr = c"nestling-kernels";
+
+/// What is registered. The engine forgets its own list when the process ends; what is never freed stays in reach here.
+static REGISTERED: AtomicPtr<Registry> = AtomicPtr::new(null_mut());
 
 /// Registers the device, for good: the engine keeps no way to take it back.
 pub(super) fn register() {
@@ -29,6 +33,7 @@ pub(super) fn register() {
         },
         context: null_mut(),
     }));
+    REGISTERED.store(registry, Ordering::Relaxed);
     let idle = Box::into_raw(Box::new(device(idle_type, registry, null_mut())));
     let listed = device(listed_type, registry, idle.cast());
     // SAFETY: all three were just made, are never freed, and are laid out as the engine's structures are; the functions in
