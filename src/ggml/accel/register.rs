@@ -34,6 +34,8 @@ pub(super) fn register() {
         context: null_mut(),
     }));
     REGISTERED.store(registry, Ordering::Relaxed);
+    // Else the compiler would leave out a variable that nobody reads.
+    std::hint::black_box(&REGISTERED);
     let idle = Box::into_raw(Box::new(device(idle_type, registry, null_mut())));
     let listed = device(listed_type, registry, idle.cast());
     // SAFETY: all three were just made, are never freed, and are laid out as the engine's structures are; the functions in
