@@ -1,10 +1,8 @@
 """The sections of run.py about our own CPU kernels: prompts, decoding, sizes of batches, accuracy."""
 
-import math
-
 import chart
 import weights
-from runner import OUT, ROOT, TEXT, bench_program, build_native, in_turns, median, run, shell, table
+from runner import OUT, ROOT, TEXT, bench_program, build_native, in_turns, interval, median, run, shell, table
 
 TYPES = ("Q4_K_M", "Q8_0", "Q5_0", "Q4_1", "Q6_K", "Q4_0", "F16", "BF16")
 LARGE_TYPES = ("Q4_K_M", "Q8_0", "Q4_0")
@@ -18,14 +16,6 @@ STEPS, LEAST = 32, 128
 def ready():
     build_native()
     shell("benches/peers/setup.sh", "torch")
-
-
-def interval(ratios):
-    """The median of paired ratios, and the bounds of its 95 % interval by their order."""
-    ratios = sorted(ratios)
-    middle, reach = len(ratios) / 2, 0.98 * len(ratios) ** 0.5
-    low, high = max(0, int(middle - reach)), min(len(ratios) - 1, math.ceil(middle + reach) - 1)
-    return median(ratios), ratios[low], ratios[high]
 
 
 def tokens_of(point):

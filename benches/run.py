@@ -9,7 +9,6 @@ keeps each section's text and every raw number in target/bench.
 
 import argparse
 import json
-import math
 import os
 import pathlib
 import platform
@@ -20,7 +19,7 @@ import time
 import kernels
 import training
 from runner import (
-    CACHE, MODELS, OUT, PEERS, RAW, ROOT, TEXT, build, build_native, in_turns, interleaved, median, run, shell, spread,
+    CACHE, MODELS, OUT, PEERS, RAW, ROOT, TEXT, build, build_native, in_turns, interleaved, interval, median, run, shell, spread,
     table,
 )  # fmt: skip
 
@@ -68,17 +67,15 @@ def prompt(o):
         ours, bare, again = (result["prompt_s"] for result in in_turns(*programs, units=turns + 1))
         both = [(a + b) / 2 for a, b in zip(bare, again)]
         rates = [f"{N_PROMPT / median(times):.1f}" for times in (ours, bare, again)]
-        rows.append([name, turns, *rates, interval(both, ours), interval(bare, again)])
+        rows.append([name, turns, *rates, compared(both, ours), compared(bare, again)])
     head = ["model", "turns", "Nestling, tokens/s", "bare loop", "again", "ratio: median (95 %)", "again / bare loop"]
     return table(head, rows)
 
 
-def interval(theirs, ours):
-    """The median of the ratios of rates, and what it lies between with 95 % by the order of the ratios."""
-    ratios = sorted(b / a for a, b in zip(ours, theirs))
-    middle, reach = len(ratios) / 2, 0.98 * len(ratios) ** 0.5
-    low, high = max(0, int(middle - reach)), min(len(ratios) - 1, math.ceil(middle + reach) - 1)
-    return f"{median(ratios):.3f} ({ratios[low]:.3f} to {ratios[high]:.3f})"
+def compared(theirs, ours):
+    """The median of the ratios of rates, turn by turn, with its 95 % interval, as text."""
+    middle, low, high = interval([b / a for a, b in zip(ours, theirs)])
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
 
 
 def cost(o):

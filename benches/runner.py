@@ -1,6 +1,7 @@
 """What the sections of run.py share: building the programs, running them in turns, tables."""
 
 import json
+import math
 import os
 import pathlib
 import statistics
@@ -146,3 +147,11 @@ def spread(values, digits):
 def table(head, rows):
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def interval(ratios):
+    """The median of paired ratios, and the bounds of its 95 % interval by their order."""
+    ratios = sorted(ratios)
+    middle, reach = len(ratios) / 2, 0.98 * len(ratios) ** 0.5
+    low, high = max(0, int(middle - reach)), min(len(ratios) - 1, math.ceil(middle + reach) - 1)
+    return median(ratios), ratios[low], ratios[high]
