@@ -20,6 +20,8 @@ pub(crate) struct Product {
     pub y: *mut f32,
     /// Floats from one token of `y` to the next.
     pub y_stride: usize,
+    /// Whether the vectors of many tokens may be rounded to 8 bits, as those of a few are and as the engine does.
+    pub to_bytes: bool,
 }
 
 /// Which kernels compute a product.
@@ -105,11 +107,8 @@ fn most_of_few(weight_type: WeightType, level: Level) -> usize {
     use WeightType::*;
     match (level, weight_type) {
         (Level::Avx512Bf16, F32 | F16 | Bf16) => 8,
-        (Level::Avx512Bf16, _) => 16,
         (Level::Avx512Vnni, F32 | F16 | Bf16) => 32,
-        // More than twice as fast as f32, unless the weights are large and come from far away again and again.
-        (Level::Avx512Vnni, Q8_0 | Q6K) => 64,
-        (Level::Avx512Vnni, _) => usize::MAX,
+        (Level::Avx512Vnni | Level::Avx512Bf16, _) => 16,
         // Here the engine's own kernels for many bytes are as quick.
         (Level::Avx2, Q8_0 | Q4K | Q5K | Q6K) => 8,
         _ => 32,

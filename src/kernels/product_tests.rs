@@ -31,6 +31,7 @@ fn error(weight_type: WeightType, level: Level, tokens: usize) -> Option<f64> {
         tokens,
         y: y.as_mut_ptr(),
         y_stride: ROWS,
+        to_bytes: true,
     });
     let need: Need = product.get().need(level)?;
     run_crew(2, need, |crew, scratch| {
@@ -49,7 +50,7 @@ fn weight(weight_type: WeightType, data: *const u8) -> Weight {
 fn way(weight_type: WeightType, level: Level, tokens: usize) -> Option<Way> {
     let (x, y) = (std::ptr::null(), std::ptr::null_mut());
     let weight = weight(weight_type, std::ptr::null());
-    Product { weight, x, x_stride: WIDTH, tokens, y, y_stride: ROWS }.way(level)
+    Product { weight, x, x_stride: WIDTH, tokens, y, y_stride: ROWS, to_bytes: true }.way(level)
 }
 
 #[test]

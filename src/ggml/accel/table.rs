@@ -69,7 +69,7 @@ unsafe fn product(node: &sys::ggml_tensor) -> Option<Kernel> {
     let (tokens, x_stride) = rows(x)?;
     let (_, y_stride) = rows(node)?;
     let (x, y) = (x.data.cast_const().cast(), node.data.cast());
-    Some(Kernel::Product(Product { weight, x, x_stride, tokens, y, y_stride }))
+    Some(Kernel::Product(Product { weight, x, x_stride, tokens, y, y_stride, to_bytes: true }))
 }
 
 /// Attention over a cache, of one stream of sequences.

@@ -13,7 +13,15 @@ impl Graph<'_> {
         let (w, [width, tokens, flat]) = (self.weight(weight)?, self.dense(x)?);
         let (nothing, level) = (std::ptr::null_mut(), self.level());
         let (x_stride, y_stride) = (width, w.rows);
-        let product = Product { weight: w, x: nothing, x_stride, tokens, y: nothing, y_stride };
+        let product = Product {
+            weight: w,
+            x: nothing,
+            x_stride,
+            tokens,
+            y: nothing,
+            y_stride,
+            to_bytes: false,
+        };
         let need = product.need(level).filter(|_| width == w.width && flat == 1)?;
         let out = Out::New([w.rows as i64, tokens as i64, 1]);
         Some(self.custom("a product", &[weight, x], out, need, move |site, crew, s| {

@@ -7,6 +7,8 @@
 #[cfg(target_arch = "x86_64")]
 mod blocks;
 #[cfg(target_arch = "x86_64")]
+mod bytes;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod floats;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -77,6 +79,24 @@ pub(crate) unsafe fn to_bf16(
         }
         in_pieces(level, weight_type, row, start, n, out);
     }
+}
+
+/// Puts the quants of the elements `start..start + n` of a row into words, in groups of so many (4 or 8) with the words
+/// of a scale and an offset each: `element = scale * quant + offset`. The quants have no sign.
+///
+/// # Safety
+/// The processor has AVX2. As for [`to_f32`]; the type has quants, all of a group with one scale.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(crate) unsafe fn to_bytes<const WORDS: usize>(
+    weight_type: WeightType,
+    row: *const u8,
+    start: usize,
+    n: usize,
+    out: *mut u32,
+) {
+    // SAFETY: the caller's row has these elements.
+    unsafe { x86::to_bytes::<WORDS>(weight_type, row.add(weight_type.bytes_of(start)), n, out) }
 }
 
 /// [`to_bf16`] by way of f32.

@@ -2,6 +2,7 @@
 
 use super::WeightType;
 use super::blocks::{self, Block};
+use super::bytes::Grouped;
 use super::floats::{self, convert_narrow, convert_wide};
 use super::sink::{NarrowF32, Sink};
 use super::super_blocks;
@@ -75,6 +76,21 @@ pub(super) unsafe fn to_bf16_avx512(
             _ => decode(weight_type, from, n, to),
         }
     }
+}
+
+/// Puts `n` elements, whole blocks, into groups of words.
+///
+/// # Safety
+/// As for [`to_f32_avx2`]; the type is none of floats.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn to_bytes<const WORDS: usize>(
+    weight_type: WeightType,
+    from: *const u8,
+    n: usize,
+    out: *mut u32,
+) {
+    // SAFETY: the caller's elements, room and features.
+    unsafe { decode(weight_type, from, n, Grouped::<WORDS>(out)) }
 }
 
 /// Decodes `n` elements of a type with blocks.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::super::{Crew, Need, ProductBack, Queue, Scratch, Weight, WeightType};
-use super::kernel::{Kernel, Rows};
+use super::kernel::{BackKernel, Rows};
 use super::pack::{self, Tokens};
 use super::plan::{self, Parts};
 use super::sweep::{Sums, sweep};
@@ -38,7 +38,7 @@ struct Own {
     sums: *mut f32,
 }
 
-impl<'a, K: Kernel> Back<'a, K> {
+impl<'a, K: BackKernel> Back<'a, K> {
     pub(super) fn new(product: &'a ProductBack) -> Self {
         Self { product, kernel: PhantomData }
     }

@@ -32,7 +32,7 @@ impl<'a, K: Kernel> Forward<'a, K> {
 
     pub(super) fn need(&self) -> Need {
         let tokens = Parts::of_tokens(self.product.tokens).most();
-        let words = self.product.weight.width.div_ceil(K::PER_WORD);
+        let words = K::words(self.product.weight.width);
         let own = Rows::words::<K>() + K::LANES * K::WORDS + K::LANES * tokens;
         Need { shared: 4 * tokens * words, own: 4 * own }
     }
@@ -89,7 +89,7 @@ impl<'a, K: Kernel> Forward<'a, K> {
         let y = Sums { data: y.data.wrapping_add(rows.start), ..y };
         let whole = rows.len() == K::LANES;
         let unit = plan::unit(weight).unwrap_or(1);
-        for part in Parts::new(weight.width, K::WORDS * K::PER_WORD, unit).all() {
+        for part in Parts::new(weight.width, K::ELEMENTS, unit).all() {
             for first in rows.clone().step_by(K::SIDE) {
                 let some = first..rows.end.min(first + K::SIDE);
                 let to = own.panel.wrapping_add(first - rows.start);
@@ -98,7 +98,7 @@ impl<'a, K: Kernel> Forward<'a, K> {
                     pack::rows::<K>(weight, some, part.clone(), own.between, to, K::LANES);
                 }
             }
-            let words = part.start / K::PER_WORD..part.end.div_ceil(K::PER_WORD);
+            let words = K::words(part.start)..K::words(part.end);
             let from = (part.start > 0).then_some(own.sums);
             let to = if whole && part.end == weight.width { y } else { own.sums };
             // SAFETY: just packed; the sums have place for all tokens, and so has `y` for a whole panel.

@@ -1,8 +1,10 @@
 //! The GEMMs of the levels: how large their blocks are, and the code that needs their instructions.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::super::{Level, Weight, dequant};
+use super::pack;
 use super::tile::{Tile, compute};
 use super::transpose::{rows8, rows16};
 use super::vector::{Bf16x32, F32x8, F32x16};
@@ -12,16 +14,19 @@ use super::vector::{Bf16x32, F32x8, F32x16};
 /// Both factors are packed into 32-bit words: consecutive elements of the dimension that is summed over, with zeros
 /// behind the last ones if they do not fill a word.
 pub(super) trait Kernel {
-    /// Elements in a word.
-    const PER_WORD: usize;
     /// Rows of weights, or columns for the way back, that are multiplied at a time: two vectors.
     const LANES: usize;
     /// Tokens that are multiplied at a time, at most.
     const TOKENS: usize;
     /// Rows that are transposed at a time, at most.
     const SIDE: usize;
-    /// Words of a row that are packed at a time, at most: the panel of them stays in the cache for all tokens.
+    /// Elements of a row that are packed at a time, at most: the panel of them stays in the cache for all tokens.
+    const ELEMENTS: usize;
+    /// The words of as many.
     const WORDS: usize;
+
+    /// The words that elements take from the first of a row on; all but the last part of a row is whole blocks.
+    fn words(elements: usize) -> usize;
 
     /// Computes a tile of so many tokens.
     ///
@@ -40,6 +45,30 @@ pub(super) trait Kernel {
     /// # Safety
     /// The processor has the level; what [`rows16`] asks for.
     unsafe fn transpose(from: Rows, rows: usize, words: usize, to: *mut u32, to_stride: usize);
+
+    /// Packs elements of the tokens of a tile.
+    ///
+    /// # Safety
+    /// As for [`pack::rows`], but for the rows, of which there are at most `TOKENS`.
+    unsafe fn tile(
+        vectors: &Weight,
+        tokens: Range<usize>,
+        elements: Range<usize>,
+        between: Rows,
+        to: *mut u32,
+    ) where
+        Self: Sized,
+    {
+        let count = tokens.len();
+        // SAFETY: the caller's.
+        unsafe { pack::rows::<Self>(vectors, tokens, elements, between, to, count) }
+    }
+}
+
+/// What the way back needs besides.
+pub(super) trait BackKernel: Kernel {
+    /// Elements in a word.
+    const PER_WORD: usize;
 
     /// Puts `n` elements of `PER_WORD` rows together, column by column: word `c` goes to
     /// `to[c / LANES * to_stride + c % LANES]`.
@@ -86,11 +115,15 @@ macro_rules! by_tokens {
 pub(super) struct Bf16;
 
 impl Kernel for Bf16 {
-    const PER_WORD: usize = 2;
     const LANES: usize = 32;
     const TOKENS: usize = 12;
     const SIDE: usize = 16;
+    const ELEMENTS: usize = 768;
     const WORDS: usize = 384;
+
+    fn words(elements: usize) -> usize {
+        elements.div_ceil(2)
+    }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
     unsafe fn multiply(tokens: usize, tile: &Tile) {
@@ -110,6 +143,10 @@ impl Kernel for Bf16 {
         // SAFETY: the caller's.
         unsafe { rows16(from.data, from.stride, rows, words, to, to_stride) }
     }
+}
+
+impl BackKernel for Bf16 {
+    const PER_WORD: usize = 2;
 
     #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn interleave(from: Rows, n: usize, to: *mut u32, to_stride: usize) {
@@ -150,11 +187,15 @@ macro_rules! in_f32 {
         pub(super) struct $name;
 
         impl Kernel for $name {
-            const PER_WORD: usize = 1;
             const LANES: usize = $lanes;
             const TOKENS: usize = $most;
             const SIDE: usize = $side;
+            const ELEMENTS: usize = $words;
             const WORDS: usize = $words;
+
+            fn words(elements: usize) -> usize {
+                elements
+            }
 
             #[target_feature(enable = $features)]
             unsafe fn multiply(tokens: usize, tile: &Tile) {
@@ -180,6 +221,10 @@ macro_rules! in_f32 {
                 // SAFETY: the caller's.
                 unsafe { $transpose(from.data, from.stride, rows, words, to, to_stride) }
             }
+        }
+
+        impl BackKernel for $name {
+            const PER_WORD: usize = 1;
 
             unsafe fn interleave(from: Rows, n: usize, to: *mut u32, to_stride: usize) {
                 for panel in 0..n.div_ceil($lanes) {

@@ -2,9 +2,11 @@
 //!
 //! The tokens' vectors are packed first, by all threads together; then each thread takes panels of weights, dequantizes
 //! and packs as much of one as the cache holds, and multiplies it with all tokens. How precise the factors are depends
-//! on the level: bf16 where the processor multiplies it, f32 elsewhere. Sums are f32.
+//! on the level: bf16 where the processor multiplies it, f32 elsewhere, and bytes where those are quicker
+//! and may be ([`bytes`]). Sums are f32.
 
 mod back;
+mod bytes;
 mod forward;
 mod kernel;
 mod pack;
@@ -18,6 +20,7 @@ mod vector;
 
 use super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch};
 use back::Back;
+use bytes::{Any, Bytes, Form, Signs};
 use forward::Forward;
 use kernel::{Avx2, Avx512, Bf16};
 
@@ -42,10 +45,35 @@ macro_rules! with_kernel {
     };
 }
 
+/// As [`with_kernel`], for a product that may be one of bytes.
+macro_rules! with_kernel_for {
+    ($product:expr, $level:expr, $K:ident => $do:expr) => {
+        match Form::of($product, $level) {
+            None => with_kernel!($level, $K => $do),
+            Some(Form::Signed8) => {
+                type $K = Bytes<8, Signs>;
+                Some($do)
+            }
+            Some(Form::Any8) => {
+                type $K = Bytes<8, Any>;
+                Some($do)
+            }
+            Some(Form::Signed4) => {
+                type $K = Bytes<4, Signs>;
+                Some($do)
+            }
+            Some(Form::Any4) => {
+                type $K = Bytes<4, Any>;
+                Some($do)
+            }
+        }
+    };
+}
+
 /// The memory to work with; `None` if there is no GEMM for this product.
 pub(crate) fn need(product: &Product, level: Level) -> Option<Need> {
     plan::unit(&product.weight)?;
-    with_kernel!(level, K => Forward::<K>::new(product).need())
+    with_kernel_for!(product, level, K => Forward::<K>::new(product).need())
 }
 
 /// Computes the product.
@@ -60,7 +88,7 @@ pub(crate) unsafe fn run(
     queue: &mut Queue,
 ) {
     // SAFETY: the caller's.
-    with_kernel!(level, K => unsafe { Forward::<K>::new(product).run(crew, scratch, queue) });
+    with_kernel_for!(product, level, K => unsafe { Forward::<K>::new(product).run(crew, scratch, queue) });
 }
 
 /// As [`need`], for what goes back.

@@ -19,7 +19,7 @@ pub(super) unsafe fn rows<K: Kernel>(
     to: *mut u32,
     to_stride: usize,
 ) {
-    let words = elements.len().div_ceil(K::PER_WORD);
+    let words = K::words(elements.len());
     let count = rows.len();
     for (i, row) in rows.enumerate() {
         // SAFETY: the caller's. If the last word is not filled, the zeros are written first.
@@ -44,7 +44,8 @@ pub(super) fn fetch(weight: &Weight, row: usize, elements: &Range<usize>) {
     }
 }
 
-/// The vectors of some tokens, packed in tiles: for each word, that of every token of the tile.
+/// The vectors of some tokens, packed in tiles as the kernel reads them: for each word that of every token of the tile,
+/// or for each group of words those of every token.
 pub(super) struct Tokens {
     data: *mut u32,
     /// How many there are.
@@ -61,7 +62,7 @@ impl Tokens {
         Self {
             data: data.cast(),
             count: vectors.rows,
-            words: vectors.width.div_ceil(K::PER_WORD),
+            words: K::words(vectors.width),
             tiles: vectors.rows.div_ceil(K::TOKENS),
         }
     }
@@ -97,13 +98,12 @@ impl Tokens {
         crew.wait();
         for tile in crew.share(self.tiles, 1) {
             let tokens = self.of_tiles(&(tile..tile + 1));
-            for word in (0..self.words).step_by(K::WORDS) {
-                let start = word * K::PER_WORD;
-                let end = (start + K::WORDS * K::PER_WORD).min(vectors.width);
+            for start in (0..vectors.width).step_by(K::ELEMENTS) {
+                let end = (start + K::ELEMENTS).min(vectors.width);
                 // SAFETY: the caller's; an f32 is a block of its own, and the tile is this thread's.
                 unsafe {
-                    let to = self.at(tile, word);
-                    rows::<K>(vectors, tokens.clone(), start..end, between, to, tokens.len());
+                    let to = self.at(tile, K::words(start));
+                    K::tile(vectors, tokens.clone(), start..end, between, to);
                 }
             }
         }

@@ -140,6 +140,7 @@ impl Case {
             tokens: self.tokens,
             y: y.data.as_mut_ptr(),
             y_stride: y.stride,
+            to_bytes: false,
         });
         let need = super::need(product.get(), level).expect("a GEMM");
         run_crew(threads, need, |crew, scratch| {
@@ -288,6 +289,7 @@ fn a_token_that_is_not_a_number_concerns_no_other() {
             tokens: case.tokens,
             y: y.as_mut_ptr(),
             y_stride: case.rows,
+            to_bytes: false,
         });
         let need = super::need(product.get(), level).expect("a GEMM");
         run_crew(2, need, |crew, scratch| {
@@ -316,6 +318,7 @@ fn a_queue_serves_one_product_after_the_other() {
             tokens: case.tokens,
             y: y.as_mut_ptr(),
             y_stride: case.rows,
+            to_bytes: false,
         };
         let back = ProductBack {
             weight: product.weight,
@@ -355,7 +358,8 @@ fn what_is_no_matrix_or_cut_otherwise_is_not_offered() {
     let need = |weight_type, rows, level| -> Option<Need> {
         let weight = Weight { weight_type, rows, ..case.weight(&bytes) };
         let (x, y) = (std::ptr::null(), std::ptr::null_mut());
-        let product = Product { weight, x, x_stride: 96, tokens: 2, y, y_stride: 4 };
+        let product =
+            Product { weight, x, x_stride: 96, tokens: 2, y, y_stride: 4, to_bytes: false };
         super::need(&product, level)
     };
     for level in levels() {

@@ -81,7 +81,7 @@ impl Case {
         let weight_type = self.weight_type;
         let weight = Weight { weight_type, data: data[odd..].as_ptr(), stride, rows, width };
         let (x, y_at) = (x[1..].as_ptr(), y.as_mut_ptr());
-        let p = &Shared(Product { weight, x, x_stride, tokens, y: y_at, y_stride });
+        let p = &Shared(Product { weight, x, x_stride, tokens, y: y_at, y_stride, to_bytes: true });
         let need = need_at_least(&p.0, level);
         run_crew(threads, need, |crew, scratch| {
             // SAFETY: the vectors have the rows, the scratch what is needed; the level is one of the processor's.
@@ -192,7 +192,7 @@ fn other_types_shapes_and_levels_are_not_offered() {
     let (x, y) = (x.as_mut_ptr(), y.as_mut_ptr());
     let with = |weight_type: WeightType, width, tokens| {
         let weight = Weight { weight_type, data: data.as_ptr(), stride: 0, rows: 1, width };
-        Product { weight, x, x_stride: width, tokens, y, y_stride: 1 }
+        Product { weight, x, x_stride: width, tokens, y, y_stride: 1, to_bytes: true }
     };
     for weight_type in TYPES {
         let width = weight_type.block();
@@ -221,7 +221,15 @@ fn nothing_behind_the_last_row_is_read() {
                 let (rows, width) = (case.rows, case.width);
                 let weight = Weight { weight_type, data: data.start, stride, rows, width };
                 let (x, y_at) = (x.start.cast(), y.as_mut_ptr());
-                let p = Product { weight, x, x_stride: width, tokens: 1, y: y_at, y_stride: rows };
+                let p = Product {
+                    weight,
+                    x,
+                    x_stride: width,
+                    tokens: 1,
+                    y: y_at,
+                    y_stride: rows,
+                    to_bytes: true,
+                };
                 let p = &Shared(p);
                 run_crew(1, need_at_least(&p.0, level), |crew, scratch| {
                     // SAFETY: as in the other tests.

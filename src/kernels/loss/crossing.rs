@@ -138,6 +138,7 @@ impl<'a> VocabularyTile<'a> {
             tokens: self.tokens.len(),
             y: self.logits,
             y_stride: self.rows.len(),
+            to_bytes: false,
         }
     }
 

@@ -1,0 +1,127 @@
+//! The GEMM with VNNI: both factors are bytes, whose products are summed up exactly within a group of elements and
+//! scaled after that. Weights keep the quants that they are stored as; tokens are quantized, with a scale for each group.
+//!
+//! A group of elements is packed into its quants' words, the word of its scale, and a last word. With weights the quants
+//! have no sign and `w = scale * quant + offset`: the last word is the offset. What it is with tokens depends on the
+//! offsets: see [`Offsets`]. Words of a panel's rows alternate, those of a tile's tokens stay together group by group.
+
+mod activations;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::super::{Level, Product, Weight, WeightType, dequant};
+use super::kernel::{Kernel, Rows};
+use super::tile::Tile;
+use super::transpose::rows16;
+
+/// What the offsets of weights are.
+pub(super) trait Offsets {
+    /// Whether they are all -128 times the scale, which is then left out of the floats: sums of quants begin with -128
+    /// times the sum of the token's, its last word.
+    const ARE_SIGNS: bool;
+}
+
+/// Quants that had a sign.
+pub(super) struct Signs;
+
+/// Any offsets: they are multiplied with the sum of the group of the token, its last word.
+pub(super) struct Any;
+
+impl Offsets for Signs {
+    const ARE_SIGNS: bool = true;
+}
+
+impl Offsets for Any {
+    const ARE_SIGNS: bool = false;
+}
+
+/// Products of bytes in groups of so many words.
+pub(super) struct Bytes<const GROUP: usize, O>(PhantomData<O>);
+
+/// How a type's quants are grouped: 8 words, which are 32 elements, or 4; and whether they have signs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Form {
+    Signed8,
+    Any8,
+    Signed4,
+    Any4,
+}
+
+impl Form {
+    /// That of a product; `None` if it is none of bytes.
+    pub(super) fn of(product: &Product, level: Level) -> Option<Self> {
+        use WeightType::*;
+        let quick = product.to_bytes && level >= Level::Avx512Vnni;
+        match product.weight.weight_type {
+            _ if !quick => None,
+            F32 | F16 | Bf16 | Other(..) => None,
+            Q4_0 | Q8_0 | Iq4Nl | Iq4Xs => Some(Self::Signed8),
+            Q4_1 | Q5_0 | Q5_1 | Q4K | Q5K => Some(Self::Any8),
+            Q3K | Q6K => Some(Self::Signed4),
+            Q2K => Some(Self::Any4),
+        }
+    }
+}
+
+impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
+    const LANES: usize = 32;
+    const TOKENS: usize = 6;
+    const SIDE: usize = 16;
+    const ELEMENTS: usize = 1024;
+    const WORDS: usize = 1024 / (4 * GROUP) * (GROUP + 2);
+
+    fn words(elements: usize) -> usize {
+        elements.div_ceil(4 * GROUP) * (GROUP + 2)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn multiply(tokens: usize, tile: &Tile) {
+        // SAFETY: the caller's.
+        unsafe {
+            match tokens {
+                1 => tile::compute::<GROUP, O, 1>(tile),
+                2 => tile::compute::<GROUP, O, 2>(tile),
+                3 => tile::compute::<GROUP, O, 3>(tile),
+                4 => tile::compute::<GROUP, O, 4>(tile),
+                5 => tile::compute::<GROUP, O, 5>(tile),
+                6 => tile::compute::<GROUP, O, 6>(tile),
+                _ => {}
+            }
+        }
+    }
+
+    unsafe fn elements(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
+        // SAFETY: the caller's; the type has a form.
+        unsafe {
+            let row = weight.data.add(row * weight.stride);
+            dequant::to_bytes::<GROUP>(weight.weight_type, row, start, n, to);
+        }
+    }
+
+    unsafe fn transpose(from: Rows, rows: usize, words: usize, to: *mut u32, to_stride: usize) {
+        // SAFETY: the caller's.
+        unsafe { rows16(from.data, from.stride, rows, words, to, to_stride) }
+    }
+
+    unsafe fn tile(
+        vectors: &Weight,
+        tokens: Range<usize>,
+        elements: Range<usize>,
+        _: Rows,
+        to: *mut u32,
+    ) {
+        let (first, stride) = (tokens.start, tokens.len() * (GROUP + 2));
+        for token in tokens {
+            // SAFETY: the caller's vectors, of f32, in whole groups.
+            unsafe {
+                let x = vectors.data.add(token * vectors.stride).cast::<f32>().add(elements.start);
+                let to = to.add((token - first) * (GROUP + 2));
+                activations::quantize::<GROUP, O>(x, elements.len(), to, stride);
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The innermost product of bytes: two vectors of weights by a few tokens, all sums in registers.
+
+use std::arch::x86_64::*;
+
+use super::super::tile::Tile;
+use super::Offsets;
+
+/// Floats, or words, of a vector.
+const LANES: usize = 16;
+
+/// Computes a tile of `T` tokens, in groups of so many words and two more.
+///
+/// # Safety
+/// The processor has AVX-512 F and VNNI. There are `words` times two vectors of weights and `words` times `T` words of
+/// tokens, whole groups: for each, that of every token. At `to` there is room for two vectors in each of `T` rows, and `from` is null or has as many.
+#[inline(always)]
+pub(super) unsafe fn compute<const GROUP: usize, O: Offsets, const T: usize>(tile: &Tile) {
+    // SAFETY: every address is within what the caller promises; a prefetch may have any.
+    unsafe {
+        let mut sums = [[_mm512_setzero_ps(); 2]; T];
+        if !tile.from.is_null() {
+            for (t, sums) in sums.iter_mut().enumerate() {
+                let from = tile.from.add(t * tile.from_stride);
+                *sums = [_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(LANES))];
+            }
+        }
+        let (mut weights, mut tokens, mut next) = (tile.weights, tile.tokens, tile.next);
+        for _ in 0..tile.words / (GROUP + 2) {
+            for line in (0..T * (GROUP + 2)).step_by(16) {
+                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(line).cast());
+            }
+            group::<GROUP, O, T>(&mut sums, weights, tokens);
+            weights = weights.add((GROUP + 2) * 2 * LANES);
+            tokens = tokens.add((GROUP + 2) * T);
+            next = next.wrapping_add((GROUP + 2) * T);
+        }
+        for (t, sums) in sums.iter().enumerate() {
+            let to = tile.to.add(t * tile.to_stride);
+            _mm512_storeu_ps(to, sums[0]);
+            _mm512_storeu_ps(to.add(LANES), sums[1]);
+        }
+    }
+}
+
+/// Adds a group.
+///
+/// # Safety
+/// As for [`compute`].
+#[inline(always)]
+unsafe fn group<const GROUP: usize, O: Offsets, const T: usize>(
+    sums: &mut [[__m512; 2]; T],
+    weights: *const u32,
+    tokens: *const u32,
+) {
+    // SAFETY: the caller's group.
+    unsafe {
+        let vectors = |word: usize| {
+            let at = weights.add(word * 2 * LANES);
+            [_mm512_loadu_si512(at.cast()), _mm512_loadu_si512(at.add(LANES).cast())]
+        };
+        let splat =
+            |word: usize, t: usize| _mm512_set1_epi32(*tokens.add(t * (GROUP + 2) + word).cast());
+        let mut whole = [[_mm512_setzero_si512(); 2]; T];
+        if O::ARE_SIGNS {
+            for (t, whole) in whole.iter_mut().enumerate() {
+                *whole = [splat(GROUP + 1, t); 2];
+            }
+        }
+        for word in 0..GROUP {
+            let [a, b] = vectors(word);
+            for (t, whole) in whole.iter_mut().enumerate() {
+                let x = splat(word, t);
+                *whole = [_mm512_dpbusd_epi32(whole[0], a, x), _mm512_dpbusd_epi32(whole[1], b, x)];
+            }
+        }
+        let [a, b] = vectors(GROUP).map(|x| _mm512_castsi512_ps(x));
+        for (t, (whole, sums)) in whole.iter().zip(sums.iter_mut()).enumerate() {
+            let x = _mm512_castsi512_ps(splat(GROUP, t));
+            let whole = whole.map(|whole| _mm512_cvtepi32_ps(whole));
+            *sums = [
+                _mm512_fmadd_ps(whole[0], _mm512_mul_ps(a, x), sums[0]),
+                _mm512_fmadd_ps(whole[1], _mm512_mul_ps(b, x), sums[1]),
+            ];
+        }
+        if !O::ARE_SIGNS {
+            let [a, b] = vectors(GROUP + 1).map(|x| _mm512_castsi512_ps(x));
+            for (t, sums) in sums.iter_mut().enumerate() {
+                let x = _mm512_castsi512_ps(splat(GROUP + 1, t));
+                *sums = [_mm512_fmadd_ps(a, x, sums[0]), _mm512_fmadd_ps(b, x, sums[1])];
+            }
+        }
+    }
+}
