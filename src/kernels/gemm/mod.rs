@@ -7,10 +7,12 @@
 
 mod back;
 mod bytes;
+mod bytes_tile;
 mod forward;
 mod kernel;
 mod pack;
 mod plan;
+mod quantize;
 mod sweep;
 #[cfg(test)]
 mod tests;

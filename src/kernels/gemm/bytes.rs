@@ -5,16 +5,17 @@
 //! have no sign and `w = scale * quant + offset`: the last word is the offset. What it is with tokens depends on the
 //! offsets: see [`Offsets`]. Words of a panel's rows alternate, those of a tile's tokens stay together group by group.
 
-mod activations;
 #[cfg(test)]
+#[path = "bytes_tests.rs"]
 mod tests;
-mod tile;
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::super::{Level, Product, Weight, WeightType, dequant};
+use super::bytes_tile;
 use super::kernel::{Kernel, Rows};
+use super::quantize::quantize;
 use super::tile::Tile;
 use super::transpose::rows16;
 
@@ -83,12 +84,12 @@ impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
         // SAFETY: the caller's.
         unsafe {
             match tokens {
-                1 => tile::compute::<GROUP, O, 1>(tile),
-                2 => tile::compute::<GROUP, O, 2>(tile),
-                3 => tile::compute::<GROUP, O, 3>(tile),
-                4 => tile::compute::<GROUP, O, 4>(tile),
-                5 => tile::compute::<GROUP, O, 5>(tile),
-                6 => tile::compute::<GROUP, O, 6>(tile),
+                1 => bytes_tile::compute::<GROUP, O, 1>(tile),
+                2 => bytes_tile::compute::<GROUP, O, 2>(tile),
+                3 => bytes_tile::compute::<GROUP, O, 3>(tile),
+                4 => bytes_tile::compute::<GROUP, O, 4>(tile),
+                5 => bytes_tile::compute::<GROUP, O, 5>(tile),
+                6 => bytes_tile::compute::<GROUP, O, 6>(tile),
                 _ => {}
             }
         }
@@ -120,7 +121,7 @@ impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
             unsafe {
                 let x = vectors.data.add(token * vectors.stride).cast::<f32>().add(elements.start);
                 let to = to.add((token - first) * (GROUP + 2));
-                activations::quantize::<GROUP, O>(x, elements.len(), to, stride);
+                quantize::<GROUP, O>(x, elements.len(), to, stride);
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::super::tile::Tile;
-use super::Offsets;
+use super::bytes::Offsets;
+use super::tile::Tile;
 
 /// Floats, or words, of a vector.
 const LANES: usize = 16;

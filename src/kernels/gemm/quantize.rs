@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Offsets;
+use super::bytes::Offsets;
 
 /// Quantizes `n` elements in groups of so many words, the beginnings of which are `stride` words apart. Each group has the scale that makes its largest element 127 or
 /// -127. If there are NaNs or infinities in it, so is the scale, and all that is computed with it.
