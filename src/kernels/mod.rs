@@ -17,12 +17,14 @@ pub(crate) mod dequant;
 mod gemm;
 #[cfg_attr(not(target_arch = "x86_64"), path = "gemv/none.rs")]
 mod gemv;
+mod lanes;
 mod level;
 pub(crate) mod loss;
 #[cfg(test)]
 pub(crate) mod oracle;
 mod product;
 mod queue;
+pub(crate) mod rows;
 mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;

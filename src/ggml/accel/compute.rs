@@ -3,6 +3,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::null_mut;
 
 use llama_cpp_sys_2 as sys;
 
@@ -19,6 +20,9 @@ pub(super) struct Record {
     /// What the node is otherwise.
     op: sys::ggml_op,
     op_params: [i32; 16],
+    /// The node that is computed with it, or null, and what that is otherwise.
+    next: *mut sys::ggml_tensor,
+    next_op: sys::ggml_op,
     kernel: Kernel,
     level: Level,
     /// Where the threads work; their number is the room's.
@@ -32,7 +36,7 @@ pub(super) struct Record {
 /// The graph is valid.
 pub(super) unsafe fn need(graph: *mut sys::ggml_cgraph, level: Level) -> Need {
     // SAFETY: by the contract of this function.
-    unsafe { kernels(graph, level) }.fold(Need::default(), |all, (_, _, need)| all.max(need))
+    unsafe { kernels(graph, level) }.fold(Need::default(), |all, (.., need)| all.max(need))
 }
 
 /// Gives nodes of the graph to our kernels, until [`give_back`]. Without memory for that: none.
@@ -48,12 +52,15 @@ pub(super) unsafe fn take(
     records.clear();
     let room = &raw const state.room;
     // SAFETY: by the contract of this function.
-    for (node, kernel, need) in unsafe { kernels(graph, level) } {
+    for (node, next, kernel, need) in unsafe { kernels(graph, level) } {
         state.need = state.need.max(need);
-        // SAFETY: a node of a valid graph.
+        // SAFETY: nodes of a valid graph.
         let (op, op_params) = unsafe { ((*node).op, (*node).op_params) };
+        let next = if kernel.takes_next() { next } else { null_mut() };
+        // SAFETY: as above, if there is one.
+        let next_op = unsafe { next.as_ref() }.map_or(sys::GGML_OP_NONE, |next| next.op);
         let shared = Shared::default();
-        records.push(Record { node, op, op_params, kernel, level, room, shared });
+        records.push(Record { node, op, op_params, next, next_op, kernel, level, room, shared });
     }
     if !state.room.provide(state.need, state.threads) {
         records.clear();
@@ -65,6 +72,9 @@ pub(super) unsafe fn take(
         unsafe {
             (*record.node).op = sys::GGML_OP_CUSTOM;
             (&raw mut (*record.node).op_params).cast::<CustomParams>().write_unaligned(params);
+            if let Some(next) = record.next.as_mut() {
+                next.op = sys::GGML_OP_NONE;
+            }
         }
     }
 }
@@ -99,19 +109,22 @@ pub(super) unsafe fn give_back(
         unsafe {
             (*record.node).op = record.op;
             (*record.node).op_params = record.op_params;
+            if let Some(next) = record.next.as_mut() {
+                next.op = record.next_op;
+            }
         }
     }
     if failed { sys::GGML_STATUS_FAILED } else { status }
 }
 
-/// The nodes that kernels take, and what these need.
+/// The nodes that kernels take, each with the one that follows or null, and what the kernels need.
 ///
 /// # Safety
 /// The graph is valid as long as the iterator.
 unsafe fn kernels(
     graph: *mut sys::ggml_cgraph,
     level: Level,
-) -> impl Iterator<Item = (*mut sys::ggml_tensor, Kernel, Need)> {
+) -> impl Iterator<Item = (*mut sys::ggml_tensor, *mut sys::ggml_tensor, Kernel, Need)> {
     // SAFETY: by the contract of this function.
     let (nodes, count) =
         unsafe { (sys::ggml_graph_nodes(graph), sys::ggml_graph_n_nodes(graph).max(0) as usize) };
@@ -119,8 +132,9 @@ unsafe fn kernels(
         // SAFETY: the index is below the number of nodes, and all of them are valid.
         unsafe {
             let node = *nodes.add(i);
-            let kernel = Kernel::of(&*node)?;
-            Some((node, kernel, kernel.need(level)?))
+            let next = if i + 1 < count { *nodes.add(i + 1) } else { null_mut() };
+            let kernel = Kernel::of(&*node, next.as_ref())?;
+            Some((node, next, kernel, kernel.need(level)?))
         }
     })
 }

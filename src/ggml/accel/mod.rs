@@ -13,6 +13,7 @@ mod layout_tests;
 mod link;
 mod register;
 mod room;
+mod rows;
 mod table;
 
 pub(crate) use link::Link;

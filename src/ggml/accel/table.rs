@@ -4,7 +4,9 @@ use std::ptr::null;
 
 use llama_cpp_sys_2 as sys;
 
+use super::rows::{gate, norm, rope};
 use crate::kernels::attention::Attention;
+use crate::kernels::rows::{GateForward, NormForward, Rope};
 use crate::kernels::{Crew, Level, Need, Product, Scratch, Weight, WeightType};
 
 /// What a node computes, with the pointers and shapes of its tensors.
@@ -12,22 +14,39 @@ use crate::kernels::{Crew, Level, Need, Product, Scratch, Weight, WeightType};
 pub(super) enum Kernel {
     Product(Product),
     Attention(Attention),
+    Norm(NormForward),
+    Gate(GateForward),
+    Rope(Rope),
 }
 
-/// An operation, and how a node of it is read; `None`: its shapes, types or memory are not what a kernel takes.
-type Row = (sys::ggml_op, unsafe fn(&sys::ggml_tensor) -> Option<Kernel>);
+/// How a node is read, with the one that follows; `None`: its shapes, types or memory are not what a kernel takes.
+type Read = unsafe fn(&sys::ggml_tensor, Option<&sys::ggml_tensor>) -> Option<Kernel>;
 
-const TABLE: [Row; 2] = [(sys::GGML_OP_MUL_MAT, product), (sys::GGML_OP_FLASH_ATTN_EXT, attention)];
+const TABLE: [(sys::ggml_op, Read); 5] = [
+    (sys::GGML_OP_MUL_MAT, product),
+    (sys::GGML_OP_FLASH_ATTN_EXT, attention),
+    (sys::GGML_OP_RMS_NORM, norm),
+    (sys::GGML_OP_GLU, gate),
+    (sys::GGML_OP_ROPE, rope),
+];
 
 impl Kernel {
-    /// The kernel for a node.
+    /// The kernel for a node, which another may follow.
     ///
     /// # Safety
-    /// The node is valid, and so are its sources.
-    pub(super) unsafe fn of(node: &sys::ggml_tensor) -> Option<Self> {
+    /// The nodes are valid, and so are their sources.
+    pub(super) unsafe fn of(
+        node: &sys::ggml_tensor,
+        next: Option<&sys::ggml_tensor>,
+    ) -> Option<Self> {
         let (_, read) = TABLE.iter().find(|(op, _)| *op == node.op)?;
         // SAFETY: by the contract of this function.
-        unsafe { read(node) }
+        unsafe { read(node, next) }
+    }
+
+    /// Whether it computes the node that follows, too.
+    pub(super) fn takes_next(&self) -> bool {
+        matches!(self, Self::Norm(norm) if !norm.weight.is_null())
     }
 
     /// The memory to work with; `None`: nothing for this shape at this level.
@@ -35,6 +54,9 @@ impl Kernel {
         match self {
             Self::Product(product) => product.need(level),
             Self::Attention(attention) => attention.need(level),
+            Self::Norm(norm) => norm.need(level),
+            Self::Gate(gate) => gate.need(level),
+            Self::Rope(rope) => rope.need(level),
         }
     }
 
@@ -48,6 +70,9 @@ impl Kernel {
             match self {
                 Self::Product(product) => product.run(level, crew, scratch),
                 Self::Attention(attention) => attention.run(level, crew, scratch),
+                Self::Norm(norm) => norm.run(level, crew, scratch),
+                Self::Gate(gate) => gate.run(level, crew, scratch),
+                Self::Rope(rope) => rope.run(level, crew, scratch),
             }
         }
     }
@@ -57,7 +82,7 @@ impl Kernel {
 ///
 /// # Safety
 /// As [`Kernel::of`].
-unsafe fn product(node: &sys::ggml_tensor) -> Option<Kernel> {
+unsafe fn product(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Option<Kernel> {
     // SAFETY: by the contract of this function; products have two sources.
     let (weight, x) = unsafe { (node.src[0].as_ref()?, node.src[1].as_ref()?) };
     // The second parameter marks products with Hadamard matrices, which the engine computes in another way.
@@ -76,7 +101,7 @@ unsafe fn product(node: &sys::ggml_tensor) -> Option<Kernel> {
 ///
 /// # Safety
 /// As [`Kernel::of`].
-unsafe fn attention(node: &sys::ggml_tensor) -> Option<Kernel> {
+unsafe fn attention(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Option<Kernel> {
     let [q, k, v, mask, sinks] = [0, 1, 2, 3, 4].map(|i| node.src[i]);
     // SAFETY: by the contract of this function; the last two may be null.
     let (q, k, v, mask, sinks) =
@@ -158,7 +183,7 @@ unsafe fn on_host(tensor: &sys::ggml_tensor) -> bool {
 ///
 /// # Safety
 /// The tensor is valid.
-unsafe fn on_host_or_unplaced(tensor: &sys::ggml_tensor) -> bool {
+pub(super) unsafe fn on_host_or_unplaced(tensor: &sys::ggml_tensor) -> bool {
     // SAFETY: by the contract of this function.
     tensor.buffer.is_null() || unsafe { on_host(tensor) }
 }
@@ -175,7 +200,7 @@ pub(in crate::ggml) fn weight_type(id: sys::ggml_type) -> Option<WeightType> {
 }
 
 /// A tensor of f32 as rows of equal distance: how many, and the floats from one to the next.
-fn rows(tensor: &sys::ggml_tensor) -> Option<(usize, usize)> {
+pub(super) fn rows(tensor: &sys::ggml_tensor) -> Option<(usize, usize)> {
     let [_, n, layers, sheets] = tensor.ne.map(|n| n as usize);
     let [float, row, layer, sheet] = tensor.nb;
     let even = (layers == 1 || layer == n * row) && (sheets == 1 || sheet == layers * layer);

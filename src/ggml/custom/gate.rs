@@ -2,7 +2,8 @@
 
 use super::Out;
 use crate::ggml::{Graph, Tensor};
-use crate::kernels::train::{Curve, GateBack, GateForward};
+use crate::kernels::rows::{Curve, GateForward};
+use crate::kernels::train::GateBack;
 
 impl Graph<'_> {
     /// f(x), or f(x) * up. `None` without kernels for it.
@@ -15,8 +16,18 @@ impl Graph<'_> {
         let dims = self.dense(x)?;
         let fits = up.is_none_or(|up| self.dense(up) == Some(dims));
         let (nothing, level) = (std::ptr::null_mut(), self.level());
-        let n = dims.iter().product();
-        let gate = GateForward { curve, n, x: nothing, up: nothing, y: nothing };
+        let ([width, a, b], stride) = (dims, dims[0]);
+        let gate = GateForward {
+            curve,
+            width,
+            rows: a * b,
+            x: nothing,
+            x_stride: stride,
+            up: nothing,
+            up_stride: stride,
+            y: nothing,
+            y_stride: stride,
+        };
         let need = gate.need(level).filter(|_| fits)?;
         let inputs: Vec<Tensor> = [Some(x), up].into_iter().flatten().collect();
         let out = Out::New(dims.map(|n| n as i64));

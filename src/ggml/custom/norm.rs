@@ -2,19 +2,25 @@
 
 use super::Out;
 use crate::ggml::{Graph, Tensor};
-use crate::kernels::train::{NormBack, NormForward, RmsNorm};
+use crate::kernels::rows::NormForward;
+use crate::kernels::train::{NormBack, RmsNorm};
 
 impl Graph<'_> {
     /// Each row divided by its root mean square, times the weight. `None` without kernels for it.
     pub(crate) fn kernel_norm(&self, weight: Tensor, eps: f32, x: Tensor) -> Option<Tensor> {
         let (norm, dims) = self.rms_norm_of(weight, eps, x)?;
         let level = self.level();
-        let forward = NormForward { norm, y: std::ptr::null_mut() };
+        let RmsNorm { width, rows, .. } = norm;
+        let (nothing, y, x_stride, y_stride) =
+            (std::ptr::null(), std::ptr::null_mut(), width, width);
+        let forward =
+            NormForward { weight: nothing, eps, width, rows, x: nothing, x_stride, y, y_stride };
         let need = forward.need(level)?;
         Some(self.custom("a norm", &[x, weight], Out::New(dims), need, move |site, crew, s| {
-            let norm = RmsNorm { x: site.input(0), weight: site.input(1), ..norm };
+            let (x, weight) = (site.input(0), site.input(1));
+            let forward = NormForward { x, weight, y: site.out(), ..forward };
             // SAFETY: the shapes were checked, the level is the workspace's.
-            unsafe { NormForward { norm, y: site.out() }.run(level, crew, s) }
+            unsafe { forward.run(level, crew, s) }
         }))
     }
 

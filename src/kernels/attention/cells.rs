@@ -1,9 +1,9 @@
 //! Which cells a tile sees: they are collected by their mask, so that what nobody sees costs nothing and is never read,
 //! be it after a token, before a window, or another sequence's.
 
-use super::lanes::Lanes;
 use super::plan::{BLOCK, PANEL};
 use super::tile::Tile;
+use crate::kernels::lanes::Lanes;
 
 /// Minus infinity as f16: what the mask says of a cell that a token does not see.
 const UNSEEN: u16 = 0xfc00;

@@ -5,12 +5,12 @@
 use std::marker::PhantomData;
 
 use super::dots::Dots;
-use super::lanes::{Element, Half, Lanes, Single};
 use super::picked::{Picked, Rows};
 use super::plan::STEP;
 use super::tile::Tile;
 use super::weighted::Weighted;
 use crate::kernels::WeightType;
+use crate::kernels::lanes::{Element, Half, Lanes, Single};
 
 /// Query rows of a tile, from one on, with keys or values of `cells` cells: the block's from `first` on.
 #[derive(Clone, Copy)]

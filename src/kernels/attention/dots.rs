@@ -1,7 +1,7 @@
 //! Products of few queries with the keys of some cells.
 
 use super::direct::Part;
-use super::lanes::{Element, Kernel, Lanes};
+use crate::kernels::lanes::{Element, Kernel, Lanes};
 
 /// Scores of `R` rows, for `C` cells at a time: `C` divides the number of cells.
 pub(super) struct Dots<'a, E, const R: usize, const C: usize>(pub Part<'a, E>);

@@ -3,10 +3,10 @@
 use std::f32::consts::LOG2_E;
 
 use super::Attention;
-use super::lanes::Lanes;
 use super::plan::{APART, Plan};
 use super::tile::Tile;
 use crate::kernels::Crew;
+use crate::kernels::lanes::Lanes;
 
 /// What the sums of a row with this highest score and total are multiplied by, so that its weights add up to one. A
 /// sink is a score without a value. A row that saw nothing gives zeros.

@@ -8,15 +8,10 @@
     allow(dead_code, reason = "there are vectors to run it with on x86-64 alone")
 )]
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod cells;
 mod direct;
 mod dots;
 mod finish;
-mod lanes;
 mod packed;
 mod picked;
 mod plan;
@@ -29,10 +24,12 @@ mod tests;
 mod tile;
 mod weighted;
 
-use lanes::Lanes;
 use plan::Plan;
 use tile::Tile;
 
+use super::lanes::Lanes;
+#[cfg(target_arch = "x86_64")]
+use super::lanes::{F32x8, F32x16};
 use super::{Crew, Level, Need, Scratch, WeightType};
 
 /// The longest head.
@@ -128,7 +125,7 @@ impl Attention {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
 unsafe fn wide(a: &Attention, level: Level, crew: Crew<'_>, scratch: Scratch) {
     // SAFETY: the caller's.
-    unsafe { attend::<avx512::F32x16>(a, level, crew, scratch) }
+    unsafe { attend::<F32x16>(a, level, crew, scratch) }
 }
 
 /// [`attend`] with 8 floats at a time.
@@ -139,7 +136,7 @@ unsafe fn wide(a: &Attention, level: Level, crew: Crew<'_>, scratch: Scratch) {
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn narrow(a: &Attention, level: Level, crew: Crew<'_>, scratch: Scratch) {
     // SAFETY: the caller's.
-    unsafe { attend::<avx2::F32x8>(a, level, crew, scratch) }
+    unsafe { attend::<F32x8>(a, level, crew, scratch) }
 }
 
 /// One thread's part.

@@ -1,10 +1,10 @@
 //! Many query rows: keys and values of a block are copied as f32, the keys transposed, and two products of matrices
 //! remain.
 
-use super::lanes::Lanes;
 use super::picked::Picked;
 use super::product::{Matrix, Product};
 use super::tile::Tile;
+use crate::kernels::lanes::Lanes;
 
 /// The scores of the block's first `width` cells, a multiple of `2 * L::N`.
 ///

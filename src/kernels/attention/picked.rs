@@ -1,9 +1,9 @@
 //! Rows of keys or values, picked from the cache by the numbers of their cells.
 
-use super::lanes::Lanes;
 use super::rows;
 use super::tile::Tile;
 use crate::kernels::WeightType;
+use crate::kernels::lanes::Lanes;
 
 /// Bytes of a line of memory.
 const LINE: usize = 64;

@@ -1,6 +1,6 @@
 //! Products of small f32 matrices, in blocks of registers.
 
-use super::lanes::{Kernel, Lanes};
+use crate::kernels::lanes::{Kernel, Lanes};
 
 /// A matrix in the scratch: rows so many floats apart.
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Keys and values as rows of f32, whatever their type.
 
-use super::lanes::{Brain, Element, Half, Lanes, Single};
+use crate::kernels::lanes::{Brain, Element, Half, Lanes, Single};
 use crate::kernels::{Level, WeightType, dequant};
 
 /// Copies a row of `n` elements, a multiple of `L::N` and whole blocks.

@@ -5,9 +5,9 @@
 
 use std::f32::consts::LOG2_E;
 
-use super::lanes::{Kernel, Lanes, tanh};
 use super::plan::BLOCK;
 use super::tile::Tile;
+use crate::kernels::lanes::{Kernel, Lanes, tanh};
 
 /// Makes weights of the scores of the block's first `width` cells.
 ///

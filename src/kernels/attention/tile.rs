@@ -3,10 +3,10 @@
 use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
-use super::lanes::Lanes;
 use super::plan::{BLOCK, Plan};
 use super::{Attention, cells, direct, packed, softmax};
 use crate::kernels::Level;
+use crate::kernels::lanes::Lanes;
 
 /// The query rows of some tokens, group after group: in each, those of all heads that share a key head, token after
 /// token.

@@ -1,7 +1,7 @@
 //! Sums of the values of some cells, weighted by few rows of weights.
 
 use super::direct::Part;
-use super::lanes::{Element, Kernel, Lanes};
+use crate::kernels::lanes::{Element, Kernel, Lanes};
 
 /// Adds to the sums of `R` rows. At the block's first cells these are multiplied by their factors before.
 pub(super) struct Weighted<'a, E, const R: usize>(pub Part<'a, E>);

@@ -1,4 +1,4 @@
-//! Small kernels of training: a pair's narrow products, and what gates and norms do forward and back.
+//! Small kernels of training: a pair's narrow products, and the ways back through gates and norms.
 //!
 //! All of it is in f32. Each sum runs over tokens, or over a row, in one order, whoever computes it.
 
@@ -8,9 +8,9 @@ mod lora;
 mod narrow;
 mod norm;
 
-pub(crate) use gate::{Curve, GateBack, GateForward};
+pub(crate) use gate::GateBack;
 pub(crate) use lora::{LoraBack, LoraDown, LoraUp, Pair};
-pub(crate) use norm::{NormBack, NormForward, RmsNorm};
+pub(crate) use norm::{NormBack, RmsNorm};
 
 #[cfg(test)]
 #[path = "lora_tests.rs"]

@@ -1,4 +1,4 @@
-//! RMS norm and the way back: y = w x' with x' = x / r, r = sqrt(mean(x^2) + e); dx = (d - x' mean(d x')) / r with
+//! The way back through an RMS norm: y = w x' with x' = x / r, r = sqrt(mean(x^2) + e); dx = (d - x' mean(d x')) / r with
 //! d = w dy. Source: Zhang and Sennrich, Root Mean Square Layer Normalization, 2019.
 
 use crate::kernels::{Crew, Level, Need, Scratch};
@@ -14,14 +14,7 @@ pub(crate) struct RmsNorm {
     pub x: *const f32,
 }
 
-/// The normed rows.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NormForward {
-    pub norm: RmsNorm,
-    pub y: *mut f32,
-}
-
-/// What goes back through [`NormForward`].
+/// What goes back through [`NormForward`](crate::kernels::rows::NormForward).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NormBack {
     pub norm: RmsNorm,
@@ -29,29 +22,6 @@ pub(crate) struct NormBack {
     /// What the result is added to; may be null, or `dx` itself.
     pub base: *const f32,
     pub dx: *mut f32,
-}
-
-impl NormForward {
-    /// What it works with; `None` where it is not offered.
-    pub(crate) fn need(&self, level: Level) -> Option<Need> {
-        (level >= Level::Avx512).then_some(Need::default())
-    }
-
-    /// Computes this thread's share.
-    ///
-    /// # Safety
-    /// [`need`](Self::need) offered it for this level, which the processor has; everything is as large as the norm says.
-    pub(crate) unsafe fn run(&self, _level: Level, crew: Crew<'_>, _scratch: Scratch) {
-        for row in crew.share(self.norm.rows, 1) {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: by the contract of this function; shares are disjoint.
-            unsafe {
-                wide::forward(self, row * self.norm.width);
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = row;
-        }
-    }
 }
 
 impl NormBack {
@@ -63,7 +33,7 @@ impl NormBack {
     /// Computes this thread's share.
     ///
     /// # Safety
-    /// As for [`NormForward::run`].
+    /// [`need`](Self::need) offered it for this level, which the processor has; everything is as large as the norm says.
     pub(crate) unsafe fn run(&self, _level: Level, crew: Crew<'_>, _scratch: Scratch) {
         for row in crew.share(self.norm.rows, 1) {
             #[cfg(target_arch = "x86_64")]
@@ -81,41 +51,10 @@ impl NormBack {
 mod wide {
     use std::arch::x86_64::*;
 
-    use super::{NormBack, NormForward, RmsNorm};
+    use super::NormBack;
+    use crate::kernels::lanes::F32x16;
+    use crate::kernels::rows::inverse;
     use crate::kernels::vector::first;
-
-    /// 1 / r of a row.
-    ///
-    /// # Safety
-    /// `x` is a row.
-    #[target_feature(enable = "avx512f")]
-    #[inline]
-    unsafe fn inverse(norm: &RmsNorm, x: *const f32) -> f32 {
-        let mut sum = _mm512_setzero_ps();
-        for i in (0..norm.width).step_by(16) {
-            // SAFETY: masked to the row's end.
-            let x = unsafe { _mm512_maskz_loadu_ps(first(norm.width - i), x.add(i)) };
-            sum = _mm512_fmadd_ps(x, x, sum);
-        }
-        1.0 / (_mm512_reduce_add_ps(sum) / norm.width as f32 + norm.eps).sqrt()
-    }
-
-    /// # Safety
-    /// As [`NormForward::run`], for the row that begins at `row`.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn forward(n: &NormForward, row: usize) {
-        // SAFETY: the row is there; masked to its end.
-        unsafe {
-            let (x, y) = (n.norm.x.add(row), n.y.add(row));
-            let inverse = _mm512_set1_ps(inverse(&n.norm, x));
-            for i in (0..n.norm.width).step_by(16) {
-                let mask = first(n.norm.width - i);
-                let normed = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x.add(i)), inverse);
-                let weight = _mm512_maskz_loadu_ps(mask, n.norm.weight.add(i));
-                _mm512_mask_storeu_ps(y.add(i), mask, _mm512_mul_ps(normed, weight));
-            }
-        }
-    }
 
     /// # Safety
     /// As [`NormBack::run`], for the row that begins at `row`.
@@ -125,7 +64,7 @@ mod wide {
         unsafe {
             let (x, dy, dx) = (n.norm.x.add(row), n.dy.add(row), n.dx.add(row));
             let (width, weight) = (n.norm.width, n.norm.weight);
-            let inverse = inverse(&n.norm, x);
+            let inverse = inverse::<F32x16>(x, width, n.norm.eps);
             let mut along = _mm512_setzero_ps();
             for i in (0..width).step_by(16) {
                 let mask = first(width - i);

@@ -1,24 +1,13 @@
-//! Gates and norms against their formulas in f64; results may take the place of what they follow from.
+//! The ways back through gates and norms against their formulas in f64; results may take the place of what they follow from.
 
 use super::lora_tests::{Same, assert_close, numbers};
 use super::*;
 use crate::kernels::Level;
+use crate::kernels::rows::{Curve, testing::apply};
 use crate::kernels::testing::{levels, run_crew};
 
 fn wide(values: &[f32]) -> impl Iterator<Item = f64> {
     values.iter().map(|v| f64::from(*v))
-}
-
-fn sigmoid(z: f64) -> f64 {
-    1.0 / (1.0 + (-z).exp())
-}
-
-fn apply(curve: Curve, x: f64) -> f64 {
-    let c = (2.0 / std::f64::consts::PI).sqrt();
-    match curve {
-        Curve::Silu => x * sigmoid(x),
-        Curve::Gelu => 0.5 * x * (1.0 + (c * (x + 0.044715 * x * x * x)).tanh()),
-    }
 }
 
 /// By differences: the formula is what is tested.
@@ -28,8 +17,8 @@ fn slope(curve: Curve, x: f64) -> f64 {
 }
 
 #[test]
-fn gates_follow_their_curves() {
-    for level in levels().into_iter().filter(|level| *level >= Level::Avx512) {
+fn gates_have_their_way_back() {
+    for level in levels() {
         for curve in [Curve::Silu, Curve::Gelu] {
             for (n, threads) in [(1, 1), (15, 2), (64, 1), (1000, 3)] {
                 for alone in [false, true] {
@@ -43,9 +32,8 @@ fn gates_follow_their_curves() {
 fn check_gate(level: Level, curve: Curve, n: usize, threads: usize, alone: bool) {
     let x: Vec<f32> = numbers(n, 1).iter().map(|v| v * 12.0).collect();
     let (up, dy) = (numbers(n, 2), numbers(n, 3));
-    let (mut y, mut dx, mut dup) = (vec![0f32; n], dy.clone(), vec![0f32; n]);
+    let (mut dx, mut dup) = (dy.clone(), vec![0f32; n]);
     let up_at = if alone { std::ptr::null() } else { up.as_ptr() };
-    let forward = GateForward { curve, n, x: x.as_ptr(), up: up_at, y: y.as_mut_ptr() };
     let back = GateBack {
         curve,
         n,
@@ -55,16 +43,11 @@ fn check_gate(level: Level, curve: Curve, n: usize, threads: usize, alone: bool)
         dx: dx.as_mut_ptr(),
         dup: dup.as_mut_ptr(),
     };
-    let both = &Same((forward, back));
-    let need = both.0.0.need(level).unwrap();
+    let back = &Same(back);
+    let need = back.0.need(level).unwrap();
     // SAFETY: everything has n elements.
-    run_crew(threads, need, |crew, s| unsafe { { both }.0.0.run(level, crew, s) });
-    // SAFETY: as above.
-    run_crew(threads, need, |crew, s| unsafe { { both }.0.1.run(level, crew, s) });
+    run_crew(threads, need, |crew, s| unsafe { { back }.0.run(level, crew, s) });
     let factor = |v: f64| if alone { 1.0 } else { v };
-    let expected: Vec<f64> =
-        wide(&x).zip(wide(&up)).map(|(x, up)| apply(curve, x) * factor(up)).collect();
-    assert_close("y", &y, &expected);
     let all = || wide(&x).zip(wide(&up)).zip(wide(&dy));
     let expected: Vec<f64> = all().map(|((x, up), dy)| dy * factor(up) * slope(curve, x)).collect();
     assert_close("dx", &dx, &expected);
@@ -77,24 +60,7 @@ fn check_gate(level: Level, curve: Curve, n: usize, threads: usize, alone: bool)
 }
 
 #[test]
-fn large_values_saturate() {
-    for level in levels().into_iter().filter(|level| *level >= Level::Avx512) {
-        for curve in [Curve::Silu, Curve::Gelu] {
-            let x = [-1e4f32, -100.0, 100.0, 1e4];
-            let mut y = [0f32; 4];
-            let up = std::ptr::null();
-            let gate = GateForward { curve, n: 4, x: x.as_ptr(), up, y: y.as_mut_ptr() };
-            let gate = &Same(gate);
-            let need = gate.0.need(level).unwrap();
-            // SAFETY: both have 4 elements.
-            run_crew(1, need, |crew, s| unsafe { { gate }.0.run(level, crew, s) });
-            assert_eq!(y, [0.0, 0.0, 100.0, 1e4]);
-        }
-    }
-}
-
-#[test]
-fn norms_and_their_way_back() {
+fn norms_have_their_way_back() {
     for level in levels().into_iter().filter(|level| *level >= Level::Avx512) {
         for (width, rows, threads) in [(3, 3, 1), (16, 1, 2), (33, 5, 3), (576, 4, 2), (100, 7, 1)]
         {
@@ -108,30 +74,26 @@ fn check_norm(level: Level, width: usize, rows: usize, threads: usize) {
     let (weight, x, dy) = (numbers(width, 1), numbers(n, 2), numbers(n, 3));
     let (base, eps) = (numbers(n, 4), 1e-5f32);
     let norm = RmsNorm { weight: weight.as_ptr(), eps, width, rows, x: x.as_ptr() };
-    let (mut y, mut dx, mut sum) = (vec![0f32; n], vec![0f32; n], base.clone());
-    let forward = NormForward { norm, y: y.as_mut_ptr() };
+    let (mut dx, mut sum) = (vec![0f32; n], base.clone());
     let (dy_at, none) = (dy.as_ptr(), std::ptr::null());
     let back = NormBack { norm, dy: dy_at, base: none, dx: dx.as_mut_ptr() };
     let added = NormBack { norm, dy: dy_at, base: sum.as_ptr(), dx: sum.as_mut_ptr() };
-    let all = &Same((forward, back, added));
-    let need = all.0.0.need(level).unwrap();
+    let both = &Same((back, added));
+    let need = both.0.0.need(level).unwrap();
     // SAFETY: everything has the norm's shape.
     run_crew(threads, need, |crew, s| unsafe {
-        let (forward, back, added) = { all }.0;
-        forward.run(level, crew, s);
+        let (back, added) = { both }.0;
         back.run(level, crew, s);
         added.run(level, crew, s);
     });
-    let (mut ys, mut dxs) = (Vec::new(), Vec::new());
+    let mut dxs = Vec::new();
     for (x, dy) in x.chunks(width).zip(dy.chunks(width)) {
         let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / width as f64;
         let r = (mean(&mut wide(x).map(|x| x * x)) + f64::from(eps)).sqrt();
         let d: Vec<f64> = wide(dy).zip(wide(&weight)).map(|(dy, w)| dy * w).collect();
         let along = mean(&mut wide(x).zip(&d).map(|(x, d)| d * x / r));
-        ys.extend(wide(x).zip(wide(&weight)).map(|(x, w)| x / r * w));
         dxs.extend(wide(x).zip(&d).map(|(x, d)| (d - x / r * along) / r));
     }
-    assert_close("y", &y, &ys);
     assert_close("dx", &dx, &dxs);
     let sums: Vec<f64> = dxs.iter().zip(wide(&base)).map(|(dx, base)| dx + base).collect();
     assert_close("dx + base", &sum, &sums);

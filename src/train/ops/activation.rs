@@ -5,7 +5,7 @@
 //! (Hendrycks and Gimpel, 2016).
 
 use crate::ggml::{Graph, Tensor};
-use crate::kernels::train::Curve;
+use crate::kernels::rows::Curve;
 use crate::train::ops::Builder;
 use crate::train::tape::{Backward, Step, Var};
 

@@ -1,7 +1,6 @@
 //! Vectors of either width against what the standard library computes.
 
-use super::super::{avx2::F32x8, avx512::F32x16};
-use super::{Kernel, Lanes, tanh};
+use super::{F32x8, F32x16, Kernel, Lanes, tanh};
 use crate::kernels::Level;
 use crate::kernels::testing::levels;
 

@@ -1,15 +1,33 @@
-//! Vectors of floats, as wide as the processor has them: attention is written once for all widths.
+//! Vectors of floats, as wide as the processor has them: attention, and what is done with rows, are written once for all
+//! widths.
 
-use std::f32::consts::LOG2_E;
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "there are vectors on x86-64 alone")
+)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod math;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::F32x8;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::F32x16;
+pub(crate) use math::{exp, sin_cos, tanh};
+
+use super::Level;
 
 /// What 2^x is made of for x between -1/2 and 1/2, the highest power first: the polynomial with the smallest relative
 /// error, 9.2e-8, of those that are exact at 0.
 #[allow(clippy::approx_constant, reason = "near ln 2, but better than it")]
-pub(super) const EXP2: [f32; 6] =
+pub(crate) const EXP2: [f32; 6] =
     [1.326_472_7e-3, 9.671_513e-3, 5.550_733_6e-2, 2.402_224_2e-1, 6.931_47e-1, 1.0];
 
 /// So many floats at a time. Every method needs the processor to have the instructions of the implementor.
-pub(super) trait Lanes {
+pub(crate) trait Lanes {
     /// The vector.
     type V: Copy;
     /// Floats in it.
@@ -42,6 +60,18 @@ pub(super) trait Lanes {
     /// # Safety
     /// The processor has the instructions, and there are `N` floats at `from`.
     unsafe fn load(from: *const f32) -> Self::V;
+
+    /// The first `n` lanes from memory, at most `N`; the others are zeros.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and there are so many floats at `from`.
+    unsafe fn load_first(n: usize, from: *const f32) -> Self::V;
+
+    /// The first `n` lanes to memory, at most `N`.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and there is room for so many floats at `to`.
+    unsafe fn store_first(n: usize, to: *mut f32, x: Self::V);
 
     /// 16-bit floats from memory.
     ///
@@ -109,6 +139,18 @@ pub(super) trait Lanes {
     /// The processor has the instructions.
     unsafe fn exp2(x: Self::V) -> Self::V;
 
+    /// The nearest whole numbers; of two, the even one.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn round(x: Self::V) -> Self::V;
+
+    /// Each lane with an even number changes places with the next.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn swap_pairs(x: Self::V) -> Self::V;
+
     /// The sum of all lanes.
     ///
     /// # Safety
@@ -147,7 +189,7 @@ pub(super) trait Lanes {
 }
 
 /// An inner loop. Each becomes one function for each kind of vectors, so that it gets all registers.
-pub(super) trait Kernel {
+pub(crate) trait Kernel {
     /// The loop.
     ///
     /// # Safety
@@ -155,23 +197,26 @@ pub(super) trait Kernel {
     unsafe fn run<L: Lanes>(self);
 }
 
-/// The hyperbolic tangent: in absolute terms as exact as an f32 near 1.
+/// Runs a kernel with the widest vectors of a level.
 ///
 /// # Safety
-/// The processor has the instructions.
-#[inline(always)]
-pub(super) unsafe fn tanh<L: Lanes>(x: L::V) -> L::V {
+/// The processor has the level, which is not [`Level::None`], and what the kernel asks for holds.
+pub(crate) unsafe fn run<K: Kernel>(level: Level, kernel: K) {
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: the caller's.
     unsafe {
-        // Beyond 20 it is 1. The order of the arguments keeps what is not a number.
-        let x = L::max(L::splat(-20.0), L::min(L::splat(20.0), x));
-        let e = L::exp2(L::mul(L::splat(2.0 * LOG2_E), x));
-        L::sub(L::splat(1.0), L::div(L::splat(2.0), L::add(e, L::splat(1.0))))
+        if level >= Level::Avx512 {
+            F32x16::call(kernel);
+        } else {
+            F32x8::call(kernel);
+        }
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (level, kernel);
 }
 
 /// Elements of keys and values that can be read as they lie.
-pub(super) trait Element {
+pub(crate) trait Element {
     /// Bytes of one.
     const BYTES: usize;
 
@@ -183,11 +228,11 @@ pub(super) trait Element {
 }
 
 /// f32
-pub(super) struct Single;
+pub(crate) struct Single;
 /// f16
-pub(super) struct Half;
+pub(crate) struct Half;
 /// bf16
-pub(super) struct Brain;
+pub(crate) struct Brain;
 
 impl Element for Single {
     const BYTES: usize = 4;
@@ -220,5 +265,4 @@ impl Element for Brain {
 }
 
 #[cfg(all(test, target_arch = "x86_64"))]
-#[path = "lanes_tests.rs"]
 mod tests;

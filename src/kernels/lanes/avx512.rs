@@ -2,11 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::{EXP2, Kernel, Lanes};
-use crate::kernels::vector::transpose;
+use super::{EXP2, Kernel, Lanes};
+use crate::kernels::vector::{first, transpose};
 
 /// The 16 floats of a 512-bit register.
-pub(super) struct F32x16;
+pub(crate) struct F32x16;
 
 /// [`Lanes::call`]
 ///
@@ -47,6 +47,18 @@ impl Lanes for F32x16 {
     unsafe fn load(from: *const f32) -> __m512 {
         // SAFETY: the caller's.
         unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(n: usize, from: *const f32) -> __m512 {
+        // SAFETY: the caller's; the mask ends with the floats.
+        unsafe { _mm512_maskz_loadu_ps(first(n), from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(n: usize, to: *mut f32, x: __m512) {
+        // SAFETY: the caller's; the mask ends with the floats.
+        unsafe { _mm512_mask_storeu_ps(to, first(n), x) }
     }
 
     #[inline(always)]
@@ -117,7 +129,7 @@ impl Lanes for F32x16 {
         // SAFETY: the caller's.
         unsafe {
             let is_normal = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, _mm512_set1_ps(-126.0));
-            let n = _mm512_roundscale_ps::<0>(x);
+            let n = Self::round(x);
             let r = _mm512_sub_ps(x, n);
             let mut p = _mm512_set1_ps(EXP2[0]);
             for term in &EXP2[1..] {
@@ -125,6 +137,18 @@ impl Lanes for F32x16 {
             }
             _mm512_maskz_scalef_ps(is_normal, p, n)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn round(x: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_roundscale_ps::<0>(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn swap_pairs(x: __m512) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_permute_ps::<0xb1>(x) }
     }
 
     #[inline(always)]

@@ -2,10 +2,10 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::{EXP2, Kernel, Lanes};
+use super::{EXP2, Kernel, Lanes};
 
 /// The 8 floats of a 256-bit register.
-pub(super) struct F32x8;
+pub(crate) struct F32x8;
 
 /// [`Lanes::call`]
 ///
@@ -16,6 +16,19 @@ pub(super) struct F32x8;
 unsafe fn call<K: Kernel>(kernel: K) {
     // SAFETY: the caller's.
     unsafe { kernel.run::<F32x8>() }
+}
+
+/// All bits of the first `n` lanes, up to 8.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn first(n: usize) -> __m256i {
+    // SAFETY: the caller's.
+    unsafe {
+        let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lanes)
+    }
 }
 
 impl Lanes for F32x8 {
@@ -46,6 +59,18 @@ impl Lanes for F32x8 {
     unsafe fn load(from: *const f32) -> __m256 {
         // SAFETY: the caller's.
         unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(n: usize, from: *const f32) -> __m256 {
+        // SAFETY: the caller's; the mask ends with the floats.
+        unsafe { if n >= 8 { Self::load(from) } else { _mm256_maskload_ps(from, first(n)) } }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(n: usize, to: *mut f32, x: __m256) {
+        // SAFETY: the caller's; the mask ends with the floats. Some processors are slow at masked stores.
+        unsafe { if n >= 8 { Self::store(to, x) } else { _mm256_maskstore_ps(to, first(n), x) } }
     }
 
     #[inline(always)]
@@ -116,7 +141,7 @@ impl Lanes for F32x8 {
         // SAFETY: the caller's.
         unsafe {
             let is_normal = _mm256_cmp_ps::<_CMP_NLT_UQ>(x, _mm256_set1_ps(-126.0));
-            let n = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x);
+            let n = Self::round(x);
             let r = _mm256_sub_ps(x, n);
             let mut p = _mm256_set1_ps(EXP2[0]);
             for term in &EXP2[1..] {
@@ -127,6 +152,18 @@ impl Lanes for F32x8 {
             let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(power));
             _mm256_and_ps(is_normal, _mm256_mul_ps(p, power))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn round(x: __m256) -> __m256 {
+        // SAFETY: the caller's.
+        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn swap_pairs(x: __m256) -> __m256 {
+        // SAFETY: the caller's.
+        unsafe { _mm256_permute_ps::<0xb1>(x) }
     }
 
     #[inline(always)]

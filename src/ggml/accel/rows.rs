@@ -1,0 +1,161 @@
+//! The nodes of the table that work on each row by itself: norms, gates, and the rotation that tells positions.
+
+use std::ptr::null;
+
+use llama_cpp_sys_2 as sys;
+
+use super::table::{Kernel, on_host_or_unplaced, rows};
+use crate::kernels::rows::{Curve, GateForward, NormForward, Rope};
+
+/// How the engine numbers the two kinds of pairs that turn: neighbours, and elements of both halves (ggml.h,
+/// `GGML_ROPE_TYPE_NORMAL` and `_NEOX`, macros both).
+const PAIRS: i32 = 0;
+const HALVES: i32 = 2;
+
+/// An RMS norm; with the product that follows, if that takes the norm's place.
+///
+/// # Safety
+/// The nodes are valid, and so are their sources.
+pub(super) unsafe fn norm(
+    node: &sys::ggml_tensor,
+    next: Option<&sys::ggml_tensor>,
+) -> Option<Kernel> {
+    // SAFETY: by the contract of this function.
+    let x = unsafe { node.src[0].as_ref()? };
+    let (count, x_stride) = floats(x)?;
+    let (_, y_stride) = floats(node)?;
+    // SAFETY: by the contract of this function.
+    let weight = next.and_then(|next| unsafe { factors(node, next) });
+    Some(Kernel::Norm(NormForward {
+        weight: weight.map_or(null(), |w| w.data.cast_const().cast()),
+        eps: number(node, 0),
+        width: node.ne[0] as usize,
+        rows: count,
+        x: x.data.cast_const().cast(),
+        x_stride,
+        y: node.data.cast(),
+        y_stride,
+    }))
+}
+
+/// What each row of a norm is multiplied with in the next node, whose result takes the norm's place: then no other node
+/// reads the norm.
+///
+/// # Safety
+/// As [`norm`].
+unsafe fn factors<'a>(
+    norm: &sys::ggml_tensor,
+    next: &'a sys::ggml_tensor,
+) -> Option<&'a sys::ggml_tensor> {
+    let computed = sys::GGML_TENSOR_FLAG_COMPUTE as i32;
+    let is_computed = norm.flags & next.flags & computed != 0;
+    let is_product = next.op == sys::GGML_OP_MUL && std::ptr::eq(next.src[0], norm);
+    let is_in_place =
+        !norm.data.is_null() && next.data == norm.data && (next.ne, next.nb) == (norm.ne, norm.nb);
+    if !is_computed || !is_product || !is_in_place || next.type_ != sys::GGML_TYPE_F32 {
+        return None;
+    }
+    // SAFETY: by the contract of this function; a product has two sources.
+    let weight = unsafe { next.src[1].as_ref()? };
+    let is_row = weight.ne == [norm.ne[0], 1, 1, 1] && floats(weight).is_some();
+    // SAFETY: by the contract of this function.
+    (is_row && unsafe { on_host_or_unplaced(weight) }).then_some(weight)
+}
+
+/// SwiGLU or GeGLU, of two tensors or of both halves of one.
+///
+/// # Safety
+/// As [`norm`].
+pub(super) unsafe fn gate(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Option<Kernel> {
+    let curve = match node.op_params[0] as sys::ggml_glu_op {
+        sys::GGML_GLU_OP_SWIGLU => Curve::Silu,
+        sys::GGML_GLU_OP_GEGLU => Curve::Gelu,
+        _ => return None,
+    };
+    // SAFETY: by the contract of this function.
+    let (x, up) = unsafe { (node.src[0].as_ref()?, node.src[1].as_ref()) };
+    let width = node.ne[0] as usize;
+    let (count, x_stride) = floats(x)?;
+    let (_, y_stride) = floats(node)?;
+    let start = |t: &sys::ggml_tensor| t.data.cast_const().cast::<f32>();
+    let (x, up, up_stride) = match up {
+        Some(up) => (start(x), start(up), floats(up)?.1),
+        None => {
+            let is_swapped = usize::from(node.op_params[1] != 0);
+            let half = |i: usize| start(x).wrapping_add(i * width);
+            (half(is_swapped), half(1 - is_swapped), x_stride)
+        }
+    };
+    let y = node.data.cast();
+    Some(Kernel::Gate(GateForward {
+        curve,
+        width,
+        rows: count,
+        x,
+        x_stride,
+        up,
+        up_stride,
+        y,
+        y_stride,
+    }))
+}
+
+/// Rotation by one position a token, without YaRN.
+///
+/// # Safety
+/// As [`norm`].
+pub(super) unsafe fn rope(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Option<Kernel> {
+    // SAFETY: by the contract of this function; the last source may be null.
+    let (x, positions, factors) =
+        unsafe { (node.src[0].as_ref()?, node.src[1].as_ref()?, node.src[2].as_ref()) };
+    let (turned, mode, offset) = (node.op_params[1], node.op_params[2], node.op_params[15]);
+    let is_known = mode == PAIRS || mode == HALVES;
+    let is_stretched = number(node, 7) != 0.0;
+    let is_plain = positions.type_ == sys::GGML_TYPE_I32 && x.ne[3] == 1 && offset == 0;
+    let factors_fit = factors.is_none_or(|f| f.type_ == sys::GGML_TYPE_F32);
+    // SAFETY: by the contract of this function.
+    let is_reachable =
+        unsafe { on_host_or_unplaced(positions) && factors.is_none_or(|f| on_host_or_unplaced(f)) };
+    if !is_known || is_stretched || !is_plain || !factors_fit || !is_reachable {
+        return None;
+    }
+    let [x_head, x_token] = strides(x)?;
+    let [y_head, y_token] = strides(node)?;
+    let [width, heads, tokens, _] = x.ne.map(|n| n as usize);
+    Some(Kernel::Rope(Rope {
+        width,
+        heads,
+        tokens,
+        turned: usize::try_from(turned).ok()?,
+        neighbours: mode == PAIRS,
+        positions: positions.data.cast_const().cast(),
+        base: number(node, 5),
+        scale: number(node, 6),
+        factors: factors.map_or(null(), |f| f.data.cast_const().cast()),
+        magnitude: number(node, 8),
+        x: x.data.cast_const().cast(),
+        x_head,
+        x_token,
+        y: node.data.cast(),
+        y_head,
+        y_token,
+    }))
+}
+
+/// The floats from one head to the next, and from one token to the next.
+fn strides(tensor: &sys::ggml_tensor) -> Option<[usize; 2]> {
+    let [float, head, token, _] = tensor.nb;
+    let fits = tensor.type_ == sys::GGML_TYPE_F32 && float == size_of::<f32>();
+    let aligned = head.is_multiple_of(float) && token.is_multiple_of(float);
+    (fits && aligned).then(|| [head / float, token / float])
+}
+
+/// A tensor of f32 as rows.
+fn floats(tensor: &sys::ggml_tensor) -> Option<(usize, usize)> {
+    rows(tensor).filter(|_| tensor.type_ == sys::GGML_TYPE_F32)
+}
+
+/// A parameter that is a float.
+fn number(node: &sys::ggml_tensor, i: usize) -> f32 {
+    f32::from_bits(node.op_params[i] as u32)
+}

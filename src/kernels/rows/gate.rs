@@ -1,0 +1,117 @@
+//! Activations, alone or gating a second value: SwiGLU and GeGLU. Source: Shazeer, GLU Variants Improve Transformer, 2020.
+//!
+//! Both curves are x s(z): SiLU with z = x, GELU in its tanh form with z = 2 c (x + 0.044715 x^3), c = sqrt(2 / pi), as
+//! (1 + tanh(u)) / 2 = s(2 u).
+
+use crate::kernels::lanes::{self, Kernel, Lanes, exp};
+use crate::kernels::{Crew, Level, Need, Scratch};
+
+const C: f32 = 0.797_884_6;
+const CUBIC: f32 = 0.044_715;
+
+/// A function of one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Curve {
+    /// x s(x).
+    Silu,
+    /// The tanh form.
+    Gelu,
+}
+
+/// `y = f(x) * up`, element by element. Strides are in floats, from one row to the next.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GateForward {
+    pub curve: Curve,
+    pub width: usize,
+    pub rows: usize,
+    pub x: *const f32,
+    pub x_stride: usize,
+    /// Null for f(x) alone.
+    pub up: *const f32,
+    pub up_stride: usize,
+    pub y: *mut f32,
+    pub y_stride: usize,
+}
+
+impl GateForward {
+    /// What it works with; `None` where it is not offered.
+    pub(crate) fn need(&self, level: Level) -> Option<Need> {
+        (level >= Level::Avx2).then_some(Need::default())
+    }
+
+    /// Computes this thread's share.
+    ///
+    /// # Safety
+    /// [`need`](Self::need) offered it for this level, which the processor has; the pointers are valid for the shape.
+    /// Each row of `y` is where a row of the same number of `x` or `up` is, or where no other row is.
+    pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, _scratch: Scratch) {
+        for row in crew.share(self.rows, 1) {
+            // SAFETY: by the contract of this function; shares are disjoint.
+            unsafe { lanes::run(level, GateRow { gate: self, row }) };
+        }
+    }
+}
+
+struct GateRow<'a> {
+    gate: &'a GateForward,
+    row: usize,
+}
+
+impl Kernel for GateRow<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        // SAFETY: by the contract of `GateForward::run`.
+        unsafe {
+            match self.gate.curve {
+                Curve::Silu => self.along::<L, false>(),
+                Curve::Gelu => self.along::<L, true>(),
+            }
+        }
+    }
+}
+
+impl GateRow<'_> {
+    /// # Safety
+    /// As [`GateForward::run`].
+    #[inline(always)]
+    unsafe fn along<L: Lanes, const GELU: bool>(&self) {
+        let (g, row) = (self.gate, self.row);
+        let curve = if GELU { Curve::Gelu } else { Curve::Silu };
+        let (x, up) = (g.x.wrapping_add(row * g.x_stride), g.up.wrapping_add(row * g.up_stride));
+        let y = g.y.wrapping_add(row * g.y_stride);
+        for i in (0..g.width).step_by(L::N) {
+            let n = g.width - i;
+            // SAFETY: within the row, of which as many lanes are used as are left; all is read before it is written.
+            unsafe {
+                let value = L::load_first(n, x.add(i));
+                let mut out = L::mul(value, sigmoid_part::<L>(curve, value).0);
+                if !g.up.is_null() {
+                    out = L::mul(out, L::load_first(n, up.add(i)));
+                }
+                L::store_first(n, y.add(i), out);
+            }
+        }
+    }
+}
+
+/// s(z), and z' for the way back.
+///
+/// # Safety
+/// The processor has the instructions.
+#[inline(always)]
+pub(crate) unsafe fn sigmoid_part<L: Lanes>(curve: Curve, x: L::V) -> (L::V, L::V) {
+    // SAFETY: the caller's.
+    unsafe {
+        let one = L::splat(1.0);
+        let (z, slope) = match curve {
+            Curve::Silu => (x, one),
+            Curve::Gelu => {
+                let (square, c) = (L::mul(x, x), L::splat(2.0 * C));
+                let z = L::fma(square, L::splat(2.0 * C * CUBIC), c);
+                (L::mul(x, z), L::fma(square, L::splat(6.0 * C * CUBIC), c))
+            }
+        };
+        let e = exp::<L>(L::sub(L::splat(0.0), z));
+        (L::div(one, L::add(one, e)), slope)
+    }
+}
