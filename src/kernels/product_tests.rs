@@ -1,20 +1,8 @@
 //! The entries: that every number of tokens finds a kernel that computes all of them.
 
 use super::super::oracle;
-use super::super::testing::{levels, run_crew};
+use super::super::testing::{Together, levels, run_crew};
 use super::{Level, Need, Product, Way, Weight, WeightType};
-
-/// Lets threads share a product.
-struct Together(Product);
-
-// SAFETY: the kernels keep the threads' writes apart.
-unsafe impl Sync for Together {}
-
-impl Together {
-    fn get(&self) -> &Product {
-        &self.0
-    }
-}
 
 const ROWS: usize = 40;
 const WIDTH: usize = 256;

@@ -39,6 +39,18 @@ pub(crate) fn run_crew(count: usize, need: Need, f: impl Fn(Crew, Scratch) + Syn
     assert!(own.iter().all(Memory::is_intact), "written behind a thread's own scratch");
 }
 
+/// Lets threads share what holds pointers.
+pub(crate) struct Together<T>(pub T);
+
+// SAFETY: the memory outlives the threads, and the kernels keep their writes apart.
+unsafe impl<T> Sync for Together<T> {}
+
+impl<T> Together<T> {
+    pub(crate) fn get(&self) -> &T {
+        &self.0
+    }
+}
+
 /// Lets a thread have pointers.
 struct Addresses(Scratch);
 

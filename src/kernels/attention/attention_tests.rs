@@ -4,7 +4,7 @@ use super::Attention;
 use crate::kernels::oracle::{
     Random, dequantize, f16, random_floats, random_weight, relative_error,
 };
-use crate::kernels::testing::{levels, run_crew};
+use crate::kernels::testing::{Together, levels, run_crew};
 use crate::kernels::{Level, WeightType};
 
 const UNSEEN: u16 = 0xfc00;
@@ -149,16 +149,8 @@ impl Data {
     }
 
     fn run(&self, level: Level, threads: usize) -> Vec<f32> {
-        struct Shared(Attention);
-        // SAFETY: the data outlives the threads, each of which writes its own part of the output.
-        unsafe impl Sync for Shared {}
-        impl Shared {
-            fn get(&self) -> &Attention {
-                &self.0
-            }
-        }
         let mut out = vec![f32::NAN; self.expected.len()];
-        let attention = Shared(self.attention(&mut out));
+        let attention = Together(self.attention(&mut out));
         let need = attention.get().need(level).expect("offered");
         run_crew(threads, need, |crew, scratch| {
             // SAFETY: the pointers are those of the case's data, which have the strides.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::kernels::oracle::{Random, random_floats, relative_error};
-use crate::kernels::testing::{levels, run_crew};
+use crate::kernels::testing::{Together, levels, run_crew};
 
 const HIDDEN: f32 = f32::NEG_INFINITY;
 
@@ -71,7 +71,7 @@ impl Case {
             dk: like(&self.k),
             dv: like(&self.v),
         };
-        let forward = Shared(TrainAttention {
+        let forward = Together(TrainAttention {
             shape: self.shape,
             q: self.q.as_ptr(),
             k: self.k.as_ptr(),
@@ -84,7 +84,7 @@ impl Case {
             // SAFETY: the vectors have the sizes that the shape says, and outlive the crew.
             unsafe { forward.get().run(level, crew, scratch) }
         });
-        let backward = Shared(AttentionBack {
+        let backward = Together(AttentionBack {
             shape: self.shape,
             q: self.q.as_ptr(),
             k: self.k.as_ptr(),
@@ -172,18 +172,6 @@ fn offered_levels() -> Vec<Level> {
 fn rms(got: &[f32], expected: &[f64]) -> f64 {
     let squares = got.iter().zip(expected).map(|(g, e)| (f64::from(*g) - e).powi(2));
     (squares.sum::<f64>() / got.len() as f64).sqrt()
-}
-
-/// Lets threads have pointers.
-struct Shared<T>(T);
-
-// SAFETY: what they point to outlives the threads; that no two write the same is what the tests are about.
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    fn get(&self) -> &T {
-        &self.0
-    }
 }
 
 #[test]

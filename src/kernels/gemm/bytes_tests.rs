@@ -1,21 +1,9 @@
 //! Products of bytes against those in f64 of the same weights with tokens that are rounded as the kernel rounds them.
 
 use super::super::super::oracle::{self, Random};
-use super::super::super::testing::{levels, run_crew};
+use super::super::super::testing::{Together, levels, run_crew};
 use super::super::super::{Level, Product, Queue, Weight, WeightType};
 use super::Form;
-
-/// Lets threads share a product.
-struct Together(Product);
-
-// SAFETY: the kernels keep the threads' writes apart.
-unsafe impl Sync for Together {}
-
-impl Together {
-    fn get(&self) -> &Product {
-        &self.0
-    }
-}
 
 #[derive(Debug, Clone, Copy)]
 struct Case {

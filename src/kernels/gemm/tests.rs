@@ -1,7 +1,7 @@
 //! The GEMMs against products in f64, for every type, level and kind of shape.
 
 use super::super::oracle::{self, Random};
-use super::super::testing::{levels, run_crew};
+use super::super::testing::{Together, levels, run_crew};
 use super::super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch, Weight, WeightType};
 
 /// A product and what it is made of.
@@ -62,18 +62,6 @@ impl Floats {
     /// Whether nobody has written between the rows.
     fn is_intact(&self) -> bool {
         self.data.chunks(self.stride).all(|row| row[self.width..].iter().all(|x| x.is_nan()))
-    }
-}
-
-/// Lets threads share what holds pointers.
-struct Together<T>(T);
-
-// SAFETY: the kernels keep the threads' writes apart.
-unsafe impl<T> Sync for Together<T> {}
-
-impl<T> Together<T> {
-    fn get(&self) -> &T {
-        &self.0
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::super::Need;
 use super::super::super::oracle::{Random, dequantize, product, random_floats, random_weight};
-use super::super::super::testing::{levels, run_crew};
+use super::super::super::testing::{Together, levels, run_crew};
 use super::*;
 
 /// What lies between rows: it must have no effect.
@@ -14,12 +14,6 @@ struct Shape {
     width: usize,
     tokens: usize,
 }
-
-/// Pointers that threads may have.
-struct Shared(Product);
-
-// SAFETY: the tests' memory outlives their threads, which write to rows of their own.
-unsafe impl Sync for Shared {}
 
 impl Shape {
     /// The values of all tokens, from `threads` threads; and what they should be.
@@ -44,7 +38,7 @@ impl Shape {
         let mut y = vec![7.0f32; tokens * y_stride];
         let weight = Weight { weight_type, data: spread[odd..].as_ptr(), stride, rows, width };
         let (x_at, y_at) = (x_spread.as_ptr(), y.as_mut_ptr());
-        let p = Shared(Product {
+        let p = Together(Product {
             weight,
             x: x_at,
             x_stride,

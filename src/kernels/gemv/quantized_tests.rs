@@ -1,7 +1,7 @@
 //! Against the oracle, in all shapes and types.
 
 use super::super::super::oracle::{Random, dequantize, product, random_floats, random_weight};
-use super::super::super::testing::{levels, run_crew};
+use super::super::super::testing::{Together, levels, run_crew};
 use super::*;
 
 /// The types with kernels here.
@@ -45,12 +45,6 @@ struct Case {
     data: Vec<u8>,
 }
 
-/// Pointers that threads may have.
-struct Shared(Product);
-
-// SAFETY: the tests' memory outlives their threads, which write to rows of their own.
-unsafe impl Sync for Shared {}
-
 impl Case {
     fn new(weight_type: WeightType, [rows, blocks, tokens]: [usize; 3], seed: u64) -> Self {
         let width = blocks * weight_type.block();
@@ -81,7 +75,8 @@ impl Case {
         let weight_type = self.weight_type;
         let weight = Weight { weight_type, data: data[odd..].as_ptr(), stride, rows, width };
         let (x, y_at) = (x[1..].as_ptr(), y.as_mut_ptr());
-        let p = &Shared(Product { weight, x, x_stride, tokens, y: y_at, y_stride, to_bytes: true });
+        let p =
+            &Together(Product { weight, x, x_stride, tokens, y: y_at, y_stride, to_bytes: true });
         let need = need_at_least(&p.0, level);
         run_crew(threads, need, |crew, scratch| {
             // SAFETY: the vectors have the rows, the scratch what is needed; the level is one of the processor's.
@@ -230,7 +225,7 @@ fn nothing_behind_the_last_row_is_read() {
                     y_stride: rows,
                     to_bytes: true,
                 };
-                let p = &Shared(p);
+                let p = &Together(p);
                 run_crew(1, need_at_least(&p.0, level), |crew, scratch| {
                     // SAFETY: as in the other tests.
                     unsafe { run(&p.0, level, crew, scratch, &mut Queue::new(0)) }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::kernels::WeightType;
 use crate::kernels::oracle::{Random, dequantize, random_floats, random_weight, relative_error};
-use crate::kernels::testing::{levels, run_crew};
+use crate::kernels::testing::{Together, levels, run_crew};
 
 /// A head with random states.
 struct Case {
@@ -60,7 +60,7 @@ impl Case {
             best: vec![-7; tokens],
             gradient: vec![f32::NAN; if back { self.hidden.len() } else { 0 }],
         };
-        let op = Shared(CrossEntropy {
+        let op = Together(CrossEntropy {
             weight: Weight {
                 weight_type: self.weight_type,
                 data: self.data.as_ptr(),
@@ -138,18 +138,6 @@ impl Case {
             let alone = self.run(level, 2, false);
             assert!(got.loss == alone.loss && got.best == alone.best, "{name}: gradient matters");
         }
-    }
-}
-
-/// Lets threads have pointers.
-struct Shared<T>(T);
-
-// SAFETY: what they point to outlives the threads; that no two write the same is what the tests are about.
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    fn get(&self) -> &T {
-        &self.0
     }
 }
 

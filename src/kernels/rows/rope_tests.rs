@@ -1,9 +1,9 @@
 //! Rotation against its formula in f64.
 
 use super::Rope;
-use super::testing::{Rows, Same};
+use super::testing::Rows;
 use crate::kernels::Level;
-use crate::kernels::testing::{levels, run_crew};
+use crate::kernels::testing::{Together, levels, run_crew};
 
 /// Heads of so many dims, some of which turn; with gaps between heads or not.
 struct Case {
@@ -84,7 +84,7 @@ impl Case {
 }
 
 fn run(level: Level, rope: Rope, threads: usize) {
-    let rope = &Same(rope);
+    let rope = &Together(rope);
     let need = rope.get().need(level).expect("a kernel");
     // SAFETY: the heads are as many and as long as they say; the level is one of the processor's.
     run_crew(threads, need, |crew, s| unsafe { rope.get().run(level, crew, s) });

@@ -12,18 +12,6 @@ pub(crate) fn apply(curve: Curve, x: f64) -> f64 {
     }
 }
 
-/// Lets threads share a kernel.
-pub(super) struct Same<T>(pub T);
-
-// SAFETY: the kernels keep the threads' writes apart.
-unsafe impl<T> Sync for Same<T> {}
-
-impl<T> Same<T> {
-    pub(super) fn get(&self) -> &T {
-        &self.0
-    }
-}
-
 /// What lies between rows, and must stay.
 const GAP: f32 = 7.5;
 

@@ -1,9 +1,9 @@
 //! Gates and norms against their formulas in f64, for rows with and without gaps, in place or not.
 
-use super::testing::{Rows, Same, apply};
+use super::testing::{Rows, apply};
 use super::*;
 use crate::kernels::Level;
-use crate::kernels::testing::{levels, run_crew};
+use crate::kernels::testing::{Together, levels, run_crew};
 
 /// Widths, strides of what is read and of what is written, rows and threads.
 const SHAPES: [([usize; 3], usize, usize); 8] = [
@@ -22,14 +22,14 @@ fn wide(row: &[f32]) -> impl Iterator<Item = f64> {
 }
 
 fn gate(level: Level, gate: GateForward, threads: usize) {
-    let gate = &Same(gate);
+    let gate = &Together(gate);
     let need = gate.get().need(level).expect("a kernel");
     // SAFETY: the callers' rows are as many and as long as they say; the level is one of the processor's.
     run_crew(threads, need, |crew, s| unsafe { gate.get().run(level, crew, s) });
 }
 
 fn norm(level: Level, norm: NormForward, threads: usize) {
-    let norm = &Same(norm);
+    let norm = &Together(norm);
     let need = norm.get().need(level).expect("a kernel");
     // SAFETY: as in `gate`.
     run_crew(threads, need, |crew, s| unsafe { norm.get().run(level, crew, s) });

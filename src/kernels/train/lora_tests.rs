@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kernels::Level;
-use crate::kernels::testing::{levels, run_crew};
+use crate::kernels::testing::{Together, levels, run_crew};
 
 /// Numbers between -1 and 1 that follow from a seed.
 pub(super) fn numbers(n: usize, seed: u64) -> Vec<f32> {
@@ -43,11 +43,6 @@ struct Results {
     dx: Vec<f32>,
 }
 
-/// Pointers that threads share.
-pub(super) struct Same<T>(pub T);
-// SAFETY: a crew's threads write disjoint parts.
-unsafe impl<T> Sync for Same<T> {}
-
 fn compute(level: Level, c: &Case, threads: usize) -> Option<(Results, Results)> {
     let (a, b) = (numbers(c.rank * c.n_in, 1), numbers(c.rank * c.n_out, 2));
     let (x, dy) = (numbers(c.tokens * c.n_in, 3), numbers(c.tokens * c.n_out, 4));
@@ -83,7 +78,7 @@ fn compute(level: Level, c: &Case, threads: usize) -> Option<(Results, Results)>
         mask: if c.masked { mask.as_ptr() } else { std::ptr::null() },
         accumulate: c.accumulate,
     };
-    let all = &Same((down, up, back));
+    let all = &Together((down, up, back));
     let needs = (all.0.0.need(level)?, all.0.1.need(level)?, all.0.2.need(level)?);
     // SAFETY: the matrices have these shapes, and the scratch has the size that was asked for.
     unsafe {

@@ -1,10 +1,10 @@
 //! The ways back through gates and norms against their formulas in f64; results may take the place of what they follow from.
 
-use super::lora_tests::{Same, assert_close, numbers};
+use super::lora_tests::{assert_close, numbers};
 use super::*;
 use crate::kernels::Level;
 use crate::kernels::rows::{Curve, testing::apply};
-use crate::kernels::testing::{levels, run_crew};
+use crate::kernels::testing::{Together, levels, run_crew};
 
 fn wide(values: &[f32]) -> impl Iterator<Item = f64> {
     values.iter().map(|v| f64::from(*v))
@@ -43,7 +43,7 @@ fn check_gate(level: Level, curve: Curve, n: usize, threads: usize, alone: bool)
         dx: dx.as_mut_ptr(),
         dup: dup.as_mut_ptr(),
     };
-    let back = &Same(back);
+    let back = &Together(back);
     let need = back.0.need(level).unwrap();
     // SAFETY: everything has n elements.
     run_crew(threads, need, |crew, s| unsafe { { back }.0.run(level, crew, s) });
@@ -78,7 +78,7 @@ fn check_norm(level: Level, width: usize, rows: usize, threads: usize) {
     let (dy_at, none) = (dy.as_ptr(), std::ptr::null());
     let back = NormBack { norm, dy: dy_at, base: none, dx: dx.as_mut_ptr() };
     let added = NormBack { norm, dy: dy_at, base: sum.as_ptr(), dx: sum.as_mut_ptr() };
-    let both = &Same((back, added));
+    let both = &Together((back, added));
     let need = both.0.0.need(level).unwrap();
     // SAFETY: everything has the norm's shape.
     run_crew(threads, need, |crew, s| unsafe {
