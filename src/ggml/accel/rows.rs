@@ -4,7 +4,7 @@ use std::ptr::null;
 
 use llama_cpp_sys_2 as sys;
 
-use super::table::{Kernel, on_host_or_unplaced, rows};
+use super::table::{Kernel, number, on_host_or_unplaced, rows};
 use crate::kernels::rows::{Curve, GateForward, NormForward, Rope};
 
 /// How the engine numbers the two kinds of pairs that turn: neighbours, and elements of both halves (ggml.h,
@@ -153,9 +153,4 @@ fn strides(tensor: &sys::ggml_tensor) -> Option<[usize; 2]> {
 /// A tensor of f32 as rows.
 fn floats(tensor: &sys::ggml_tensor) -> Option<(usize, usize)> {
     rows(tensor).filter(|_| tensor.type_ == sys::GGML_TYPE_F32)
-}
-
-/// A parameter that is a float.
-fn number(node: &sys::ggml_tensor, i: usize) -> f32 {
-    f32::from_bits(node.op_params[i] as u32)
 }

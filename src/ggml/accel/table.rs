@@ -106,7 +106,7 @@ unsafe fn attention(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Op
     // SAFETY: by the contract of this function; the last two may be null.
     let (q, k, v, mask, sinks) =
         unsafe { (q.as_ref()?, k.as_ref()?, v.as_ref()?, mask.as_ref(), sinks.as_ref()) };
-    let [scale, max_bias, soft_cap] = [0, 1, 2].map(|i| f32::from_bits(node.op_params[i] as u32));
+    let [scale, max_bias, soft_cap] = [0, 1, 2].map(|i| number(node, i));
     let one_mask = mask.is_none_or(|m| m.type_ == sys::GGML_TYPE_F16 && m.ne[2] == 1);
     // A bias grows with the distance (ALiBi): no kernel has it.
     let plain = max_bias == 0.0 && q.ne[3] == 1 && one_mask && k.ne[2] == v.ne[2];
@@ -206,4 +206,9 @@ pub(super) fn rows(tensor: &sys::ggml_tensor) -> Option<(usize, usize)> {
     let even = (layers == 1 || layer == n * row) && (sheets == 1 || sheet == layers * layer);
     let aligned = float == size_of::<f32>() && row % float == 0;
     (even && aligned).then_some((n * layers * sheets, row / float))
+}
+
+/// A parameter of an operation that is a float.
+pub(super) fn number(node: &sys::ggml_tensor, i: usize) -> f32 {
+    f32::from_bits(node.op_params[i] as u32)
 }

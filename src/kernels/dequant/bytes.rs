@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::sink::{Sink, chosen, split};
+use super::sink::Sink;
 
 /// Bytes without sign, four in a word; after each group of so many words its scale and its offset, in f32.
 #[derive(Clone, Copy)]
@@ -56,17 +56,5 @@ impl<const WORDS: usize> Sink for Grouped<WORDS> {
     unsafe fn shifted(self, at: usize, q: [__m128i; 2], scale: [f32; 2], offset: [f32; 2]) {
         // SAFETY: the caller's room and features; the quants of types with offsets are never negative.
         unsafe { self.put(at, q, scale, offset) }
-    }
-
-    #[inline(always)]
-    unsafe fn even<const BITS: u32>(self, at: usize, q: __m256i, scale: f32, offset: f32) {
-        // SAFETY: the caller's room and features.
-        unsafe { self.put(at, split(q), [scale; 2], [offset; 2]) }
-    }
-
-    #[inline(always)]
-    unsafe fn looked_up(self, at: usize, q: __m256i, values: __m128i, scale: f32) {
-        // SAFETY: the caller's room and features.
-        unsafe { self.scaled(at, chosen(q, values), [scale; 2]) }
     }
 }

@@ -29,13 +29,21 @@ pub(super) trait Sink: Copy {
     ///
     /// # Safety
     /// As for [`Self::scaled`].
-    unsafe fn even<const BITS: u32>(self, at: usize, q: __m256i, scale: f32, offset: f32);
+    #[inline(always)]
+    unsafe fn even<const BITS: u32>(self, at: usize, q: __m256i, scale: f32, offset: f32) {
+        // SAFETY: the caller's.
+        unsafe { self.shifted(at, split(q), [scale; 2], [offset; 2]) }
+    }
 
     /// Puts `scale * values[q]` at element `at`. The quants are below 16.
     ///
     /// # Safety
     /// As for [`Self::scaled`].
-    unsafe fn looked_up(self, at: usize, q: __m256i, values: __m128i, scale: f32);
+    #[inline(always)]
+    unsafe fn looked_up(self, at: usize, q: __m256i, values: __m128i, scale: f32) {
+        // SAFETY: the caller's.
+        unsafe { self.scaled(at, chosen(q, values), [scale; 2]) }
+    }
 }
 
 /// To f32 with AVX2.
@@ -77,18 +85,6 @@ impl Sink for NarrowF32 {
                 _mm256_storeu_ps(to.add(8), _mm256_fmadd_ps(scale, high, offset));
             }
         }
-    }
-
-    #[inline(always)]
-    unsafe fn even<const BITS: u32>(self, at: usize, q: __m256i, scale: f32, offset: f32) {
-        // SAFETY: the caller's room and features.
-        unsafe { self.shifted(at, split(q), [scale; 2], [offset; 2]) }
-    }
-
-    #[inline(always)]
-    unsafe fn looked_up(self, at: usize, q: __m256i, values: __m128i, scale: f32) {
-        // SAFETY: the caller's room and features.
-        unsafe { self.scaled(at, chosen(q, values), [scale; 2]) }
     }
 }
 

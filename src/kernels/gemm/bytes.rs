@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::super::{Level, Product, Weight, WeightType, dequant};
 use super::bytes_tile;
-use super::kernel::{Kernel, Rows};
+use super::kernel::{Kernel, Rows, by_tokens};
 use super::quantize::quantize;
 use super::tile::Tile;
 use super::transpose::rows16;
@@ -83,15 +83,7 @@ impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
     unsafe fn multiply(tokens: usize, tile: &Tile) {
         // SAFETY: the caller's.
         unsafe {
-            match tokens {
-                1 => bytes_tile::compute::<GROUP, O, 1>(tile),
-                2 => bytes_tile::compute::<GROUP, O, 2>(tile),
-                3 => bytes_tile::compute::<GROUP, O, 3>(tile),
-                4 => bytes_tile::compute::<GROUP, O, 4>(tile),
-                5 => bytes_tile::compute::<GROUP, O, 5>(tile),
-                6 => bytes_tile::compute::<GROUP, O, 6>(tile),
-                _ => {}
-            }
+            by_tokens!(tokens, [1 2 3 4 5 6], T => bytes_tile::compute::<GROUP, O, T>(tile));
         }
     }
 

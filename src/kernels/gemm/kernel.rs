@@ -101,15 +101,19 @@ impl Rows {
     }
 }
 
-/// Runs the tile with as many tokens as there are.
+/// Does something with as many tokens as there are, as a constant.
 macro_rules! by_tokens {
-    ($vector:ty, $given:expr, $tile:expr, [$($tokens:literal)*]) => {
+    ($given:expr, [$($tokens:literal)*], $T:ident => $do:expr) => {
         match $given {
-            $($tokens => compute::<$vector, $tokens>($tile),)*
+            $($tokens => {
+                const $T: usize = $tokens;
+                $do
+            })*
             _ => {}
         }
     };
 }
+pub(super) use by_tokens;
 
 /// AVX-512 BF16: products of brain floats, summed up in f32.
 pub(super) struct Bf16;
@@ -128,7 +132,9 @@ impl Kernel for Bf16 {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
     unsafe fn multiply(tokens: usize, tile: &Tile) {
         // SAFETY: the caller's.
-        unsafe { by_tokens!(Bf16x32, tokens, tile, [1 2 3 4 5 6 7 8 9 10 11 12]) }
+        unsafe {
+            by_tokens!(tokens, [1 2 3 4 5 6 7 8 9 10 11 12], T => compute::<Bf16x32, T>(tile));
+        }
     }
 
     unsafe fn elements(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
@@ -200,7 +206,7 @@ macro_rules! in_f32 {
             #[target_feature(enable = $features)]
             unsafe fn multiply(tokens: usize, tile: &Tile) {
                 // SAFETY: the caller's.
-                unsafe { by_tokens!($vector, tokens, tile, $tokens) }
+                unsafe { by_tokens!(tokens, $tokens, T => compute::<$vector, T>(tile)) }
             }
 
             unsafe fn elements(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
