@@ -124,6 +124,10 @@ extern "C" {
 #define NEST_ERROR_IO 102
 /** The path is a directory, a device, or another thing that cannot be used as a file. */
 #define NEST_ERROR_NOT_A_FILE 103
+/** The file that should be written is there already. */
+#define NEST_ERROR_OUTPUT_EXISTS 104
+/** The file that should be written is one that is read. */
+#define NEST_ERROR_OUTPUT_IS_INPUT 105
 /** The file is shorter than its own structures say. */
 #define NEST_ERROR_GGUF_TRUNCATED 200
 /** The file does not begin with `GGUF`. */
@@ -284,6 +288,12 @@ extern "C" {
 #define NEST_ERROR_CHECKPOINT_FOREIGN 911
 /** The loss or a gradient is not a finite number. */
 #define NEST_ERROR_TRAINING_DIVERGED 920
+/** A safetensors file is malformed, or holds numbers that cannot be read. */
+#define NEST_ERROR_SAFETENSORS 1000
+/** No type or mix has that name, or a tensor's shape does not allow it. */
+#define NEST_ERROR_QUANTIZE_TYPE 1100
+/** A number of a tensor cannot be stored in the type that it shall have. */
+#define NEST_ERROR_TENSOR_VALUE 1101
 
 /** Why a call failed. */
 typedef struct nest_error nest_error;
@@ -815,6 +825,17 @@ NEST_API void nest_job_cancel(const nest_job *NEST_NONNULL job);
 NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_job_take_model(
     nest_job *NEST_NONNULL job,
     nest_model *NEST_NULLABLE *NEST_NONNULL model);
+
+/**
+ * What a job that makes a file did, as JSON; the function that began the job says which keys it has. Waits for the end
+ * when it has not been reached.
+ *
+ * Gives `report`. Exclusive: `job`. Errors: NULL_POINTER, BUSY, WRONG_STATE when it was taken before or for a job of
+ * another kind, and those of the work.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_job_take_report(
+    nest_job *NEST_NONNULL job,
+    nest_string *NEST_NULLABLE *NEST_NONNULL report);
 
 /** Cancels a job that has not ended, waits for its end, and frees it. NULL is fine. */
 NEST_API void nest_job_free(nest_job *NEST_NULLABLE job);

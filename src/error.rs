@@ -74,6 +74,10 @@ codes! {
     Io = 102,
     /// The path is a directory, a device, or another thing that cannot be used as a file.
     NotAFile = 103,
+    /// The file that should be written is there already.
+    OutputExists = 104,
+    /// The file that should be written is one that is read.
+    OutputIsInput = 105,
 
     // 200-299: the GGUF gate. One rule, one code.
     /// The file is shorter than its own structures say.
@@ -250,6 +254,16 @@ codes! {
     CheckpointForeign = 911,
     /// The loss or a gradient is not a finite number.
     TrainingDiverged = 920,
+
+    // 1000-1099: checkpoints of Hugging Face.
+    /// A safetensors file is malformed, or holds numbers that cannot be read.
+    Safetensors = 1000,
+
+    // 1100-1199: quantizing.
+    /// No type or mix has that name, or a tensor's shape does not allow it.
+    QuantizeType = 1100,
+    /// A number of a tensor cannot be stored in the type that it shall have.
+    TensorValue = 1101,
 }
 
 /// What went wrong: a stable [`Code`] and a message with what, where and the remedy.

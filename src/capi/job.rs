@@ -7,6 +7,7 @@ use super::guard::{guard, guard_or};
 use super::handle::{Exclusive, Handle, free, handle, optional};
 use super::model::nest_model;
 use super::out::{out, put};
+use super::string::nest_string;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result, bail, err};
 use crate::eval::Evaluation;
@@ -20,6 +21,8 @@ pub struct nest_job(Exclusive<Work>);
 pub(super) enum Work {
     Model(Job<Model>),
     Evaluation(Job<Evaluation>),
+    /// Makes a file, and says in JSON what it did.
+    Report(Job<String>),
 }
 
 impl nest_job {
@@ -32,7 +35,7 @@ impl nest_job {
     pub(super) fn take_evaluation(&self) -> Result<Evaluation> {
         match &mut *self.0.lock("job")? {
             Work::Evaluation(work) => work.take(),
-            Work::Model(_) => Err(another("nest_job_take_model")),
+            other => Err(other.another()),
         }
     }
 }
@@ -101,7 +104,33 @@ pub unsafe extern "C" fn nest_job_take_model(
         let job = handle(job, "job")?;
         match &mut *job.0.lock("job")? {
             Work::Model(work) => out.set(nest_model(work.take()?)),
-            Work::Evaluation(_) => return Err(another("nest_job_take_evaluation")),
+            other => return Err(other.another()),
+        }
+        Ok(())
+    })
+}
+
+/// What a job that makes a file did, as JSON; the function that began the job says which keys it has. Waits for the end
+/// when it has not been reached.
+///
+/// Gives `report`. Exclusive: `job`. Errors: NULL_POINTER, BUSY, WRONG_STATE when it was taken before or for a job of
+/// another kind, and those of the work.
+///
+/// # Safety
+/// The conventions of this module.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn nest_job_take_report(
+    job: *mut nest_job,
+    report: *mut *mut nest_string,
+) -> *mut nest_error {
+    // SAFETY: the caller keeps the conventions for every pointer.
+    guard(|| unsafe {
+        let out = out(report, "report")?;
+        let job = handle(job, "job")?;
+        match &mut *job.0.lock("job")? {
+            Work::Report(work) => out.set(nest_string::new(work.take()?)),
+            other => return Err(other.another()),
         }
         Ok(())
     })
@@ -122,13 +151,19 @@ impl Work {
         match self {
             Self::Model(job) => job.step(timeout),
             Self::Evaluation(job) => job.step(timeout),
+            Self::Report(job) => job.step(timeout),
         }
     }
-}
 
-/// The error for taking what a job does not make.
-fn another(function: &str) -> Error {
-    err!(WrongState, "the job makes something else; take it with {function}")
+    /// The error for taking what the job does not make.
+    fn another(&self) -> Error {
+        let function = match self {
+            Self::Model(_) => "nest_job_take_model",
+            Self::Evaluation(_) => "nest_job_take_evaluation",
+            Self::Report(_) => "nest_job_take_report",
+        };
+        err!(WrongState, "the job makes something else; take it with {function}")
+    }
 }
 
 fn timeout(ms: i32) -> Result<Duration> {

@@ -7,8 +7,9 @@ pub mod gate;
 pub mod gguf;
 mod mmap;
 mod replace;
+pub(crate) mod safetensors;
 pub mod source;
 
 pub use gate::{AdapterFile, ModelFiles, Part};
-pub(crate) use replace::replace_file;
+pub(crate) use replace::{check_output, replace_file};
 pub use source::{Access, Source};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Context, Error, Result, bail};
+use crate::error::{Context, Error, Result, bail, err};
 
 /// Writes a file beside `path`, brings it to the disk, then renames it to `path`: whatever happens, `path`
 /// holds the old content or the new one. On Unix only the user can read it (mode 0600). `doing` is for the
@@ -31,6 +31,23 @@ pub(crate) fn replace_file(
     drop(out);
     file.as_file().sync_all().map_err(|e| io(&e))?;
     file.persist(&target).map_err(|e| io(&e.error))?;
+    Ok(())
+}
+
+/// Refuses to write where the user cannot mean it: over one of the files that are read, or over any file unless `force`.
+///
+/// # Errors
+/// `OutputIsInput`, `OutputExists`.
+pub(crate) fn check_output(path: &Path, force: bool, inputs: &[&Path]) -> Result<()> {
+    let Ok(there) = std::fs::canonicalize(path) else { return Ok(()) };
+    if inputs.iter().any(|input| std::fs::canonicalize(input).is_ok_and(|input| input == there)) {
+        let text = "this file is read and cannot be written, too; give another output";
+        return Err(err!(OutputIsInput, "{text}").with_path(path));
+    }
+    if !force {
+        let text = "this file is there already; give another output, or say that it may be replaced (force)";
+        return Err(err!(OutputExists, "{text}").with_path(path));
+    }
     Ok(())
 }
 
@@ -68,6 +85,18 @@ mod tests {
         );
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_output_is_neither_an_input_nor_there_unless_forced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (new, old) = (directory.path().join("new"), directory.path().join("old"));
+        std::fs::write(&old, "old").unwrap();
+        let around = directory.path().join(".").join("old");
+        assert!(check_output(&new, false, &[&old]).is_ok());
+        assert!(check_output(&old, true, &[&new]).is_ok());
+        assert_eq!(check_output(&old, false, &[]).unwrap_err().code(), Code::OutputExists);
+        assert_eq!(check_output(&old, true, &[&around]).unwrap_err().code(), Code::OutputIsInput);
     }
 
     #[cfg(unix)]

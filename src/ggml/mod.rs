@@ -19,7 +19,6 @@ mod load;
 mod memory;
 mod model;
 mod operations;
-#[cfg(test)]
 mod quantize;
 mod shim;
 mod state;
@@ -39,7 +38,6 @@ pub(crate) use load::{Input, LoadParams};
 pub(crate) use memory::{MemoryPart, breakdown};
 pub(crate) use model::RawModel;
 pub(crate) use operations::Rope;
-#[cfg(test)]
-pub(crate) use quantize::quantize;
+pub(crate) use quantize::{dequantize, quantize};
 pub(crate) use vocab::RawVocab;
 pub(crate) use workspace::{ALIGNMENT, F32, Held, I32, Shape, Tensor, Workspace, WorkspaceBytes};

@@ -214,7 +214,7 @@ fn quantized(type_of: impl Fn(usize) -> GgmlType) -> Vec<u8> {
     for (tensor, ggml_type) in matrices.enumerate().map(|(i, tensor)| (tensor, type_of(i))) {
         let float = |b: &[u8]| f32::from_le_bytes(b.try_into().unwrap());
         let floats: Vec<f32> = tensor.data.chunks_exact(4).map(float).collect();
-        tensor.data = quantize(ggml_type.id(), &floats, tensor.dims[0] as usize).unwrap();
+        tensor.data = quantize(ggml_type.id(), &floats, tensor.dims[0] as usize, None).unwrap();
         tensor.type_id = ggml_type.id();
     }
     raw.bytes()

@@ -364,6 +364,7 @@ static void evaluations(fixture *f) {
     /* What a job makes is taken once, and as what it is. */
     OK(nest_evaluation_new_job(f->model, f->data, options, NULL, &job));
     EXPECT(NEST_ERROR_WRONG_STATE, nest_job_take_model(job, &model));
+    EXPECT(NEST_ERROR_WRONG_STATE, nest_job_take_report(job, &json));
     OK(nest_job_take_evaluation(job, &evaluation));
     EXPECT(NEST_ERROR_WRONG_STATE, nest_job_take_evaluation(job, &other));
     nest_evaluation_free(evaluation);

@@ -345,6 +345,10 @@ static void null_evaluation(fixture *f) {
     nest_options_free(one);
     NULLS(nest_job_take_evaluation(NULL, &evaluation));
     NULLS(nest_job_take_evaluation(job, NULL));
+    nest_string *made = NULL;
+    NULLS(nest_job_take_report(NULL, &made));
+    NULLS(nest_job_take_report(job, NULL));
+    CHECK(made == NULL);
     nest_job_free(job);
     NULLS(nest_evaluation_get_report(NULL, &report));
     NULLS(nest_evaluation_get_report(made, NULL));

@@ -23,7 +23,12 @@ enum Data<'a> {
     Bytes(Cow<'a, [u8]>),
     /// Encoded while it is written: parameters and optimizer states need no second copy in memory.
     F32(&'a [f32]),
+    /// Made while it is written: the number of bytes, and what writes them.
+    Made(u64, Box<Make<'a>>),
 }
+
+/// Writes a tensor's data, all of it, when its turn comes.
+type Make<'a> = dyn Fn(&mut dyn Write) -> Result<()> + Send + Sync + 'a;
 
 /// Collects metadata and tensors and writes them as one GGUF file. Tensors are written in the order
 /// in which they were added, each aligned, as the engine requires.
@@ -75,6 +80,21 @@ impl<'a> Writer<'a> {
         self
     }
 
+    /// Adds a tensor whose data `make` writes when its turn comes, in the layout of `ggml_type`: so a file may be larger
+    /// than the memory. `make` runs once for each time that the file is written; its errors end the writing.
+    pub fn tensor_made(
+        &mut self,
+        name: impl Into<String>,
+        dims: &[u64],
+        ggml_type: GgmlType,
+        make: impl Fn(&mut dyn Write) -> Result<()> + Send + Sync + 'a,
+    ) -> &mut Self {
+        // A shape that no file may have is refused when the file is written.
+        let data = Data::Made(n_bytes(dims, ggml_type).unwrap_or(0), Box::new(make));
+        self.tensors.push(Tensor { name: name.into(), dims: dims.to_vec(), ggml_type, data });
+        self
+    }
+
     /// The whole file in memory.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
@@ -94,19 +114,19 @@ impl<'a> Writer<'a> {
         self.check()?;
         let header = self.header(alignment);
         let padding = vec![0; alignment as usize];
-        let mut at = header.len();
+        let mut at = header.len() as u64;
         let io = |e: io::Error| Error::io(&e, "writing GGUF data");
         out.write_all(&header).map_err(io)?;
-        for data in self.tensors.iter().map(|t| &t.data) {
-            let pad = at.next_multiple_of(alignment as usize) - at;
-            out.write_all(padding.get(..pad).unwrap_or_default()).map_err(io)?;
-            data.write_to(out).map_err(io)?;
-            at += pad + data.len();
+        for tensor in &self.tensors {
+            let pad = at.next_multiple_of(alignment) - at;
+            out.write_all(padding.get(..pad as usize).unwrap_or_default()).map_err(io)?;
+            tensor.write_to(out)?;
+            at += pad + tensor.data.len();
         }
         // The engine counts the last tensor's padding as part of the data.
-        let pad = at.next_multiple_of(alignment as usize) - at;
+        let pad = at.next_multiple_of(alignment) - at;
         if !self.tensors.is_empty() {
-            out.write_all(padding.get(..pad).unwrap_or_default()).map_err(io)?;
+            out.write_all(padding.get(..pad as usize).unwrap_or_default()).map_err(io)?;
         }
         Ok(())
     }
@@ -154,7 +174,7 @@ impl<'a> Writer<'a> {
                     t.ggml_type.block_size()
                 )
             })?;
-            if expected != t.data.len() as u64 {
+            if expected != t.data.len() {
                 bail!(
                     InvalidArgument,
                     "tensor {} {} of type {} needs {expected} bytes of data, not {}",
@@ -188,33 +208,68 @@ impl<'a> Writer<'a> {
             }
             out.extend_from_slice(&t.ggml_type.id().to_le_bytes());
             out.extend_from_slice(&offset.to_le_bytes());
-            offset = (offset + t.data.len() as u64).next_multiple_of(alignment);
+            offset = (offset + t.data.len()).next_multiple_of(alignment);
         }
         out
     }
 }
 
 impl Data<'_> {
-    fn len(&self) -> usize {
+    fn len(&self) -> u64 {
         match self {
-            Data::Bytes(bytes) => bytes.len(),
-            Data::F32(values) => size_of_val(*values),
+            Data::Bytes(bytes) => bytes.len() as u64,
+            Data::F32(values) => size_of_val(*values) as u64,
+            Data::Made(n_bytes, _) => *n_bytes,
         }
     }
+}
 
-    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        match self {
-            Data::Bytes(bytes) => out.write_all(bytes),
+impl Tensor<'_> {
+    fn write_to(&self, out: &mut impl Write) -> Result<()> {
+        let io = |e: io::Error| Error::io(&e, "writing GGUF data");
+        match &self.data {
+            Data::Bytes(bytes) => out.write_all(bytes).map_err(io),
             Data::F32(values) => {
                 let mut buffer = Vec::with_capacity(4 * F32_CHUNK.min(values.len()));
                 for chunk in values.chunks(F32_CHUNK) {
                     buffer.clear();
                     buffer.extend(chunk.iter().flat_map(|v| v.to_le_bytes()));
-                    out.write_all(&buffer)?;
+                    out.write_all(&buffer).map_err(io)?;
+                }
+                Ok(())
+            }
+            Data::Made(n_bytes, make) => {
+                let mut counted = Counted { out, n_bytes: 0 };
+                make(&mut counted)?;
+                if counted.n_bytes != *n_bytes {
+                    let found = counted.n_bytes;
+                    bail!(
+                        Internal,
+                        "tensor {} was made with {found} bytes, not {n_bytes}",
+                        self.name
+                    )
                 }
                 Ok(())
             }
         }
+    }
+}
+
+/// Passes bytes on and counts them: data of another length would shift all that follows.
+struct Counted<'a, W> {
+    out: &'a mut W,
+    n_bytes: u64,
+}
+
+impl<W: Write> Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.n_bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -272,6 +327,16 @@ mod tests {
             encoded.tensor("t", &[n as u64], GgmlType::F32, bytes);
             assert_eq!(floats.to_bytes().unwrap(), encoded.to_bytes().unwrap(), "{n}");
         }
+        let mut made = Writer::new();
+        made.tensor_made("t", &[2], GgmlType::F32, |out| {
+            out.write_all(&[0; 8]).map_err(|e| Error::io(&e, "writing"))
+        });
+        let mut given = Writer::new();
+        given.tensor_f32("t", &[2], &[0.0; 2]);
+        assert_eq!(made.to_bytes().unwrap(), given.to_bytes().unwrap());
+        let mut short = Writer::new();
+        short.tensor_made("t", &[2], GgmlType::F32, |_| Ok(()));
+        assert_eq!(short.to_bytes().unwrap_err().code(), crate::error::Code::Internal);
         let mut wrong = Writer::new();
         wrong.tensor_f32("t", &[3], &[1.0, 2.0]);
         assert_eq!(wrong.to_bytes().unwrap_err().code(), crate::error::Code::InvalidArgument);

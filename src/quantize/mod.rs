@@ -1,0 +1,11 @@
+//! Model files in smaller types: which type each tensor gets, its numbers in that type, and the file.
+
+mod encode;
+mod output;
+mod piece;
+mod stored;
+
+pub use output::Written;
+pub(crate) use output::{Importances, plan, write_model};
+pub(crate) use piece::{Piece, Rows};
+pub(crate) use stored::stored;

@@ -1,0 +1,106 @@
+//! Pieces and metadata become one GGUF file, with progress, and whole or not at all.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use super::encode::encode;
+use super::piece::Piece;
+use crate::error::{Error, Result, bail, err};
+use crate::format::gguf::{GgmlType, Value, Writer};
+use crate::format::replace_file;
+use crate::job::Monitor;
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Written {
+    /// The tensors in the file.
+    pub n_tensors: u64,
+    /// Their numbers.
+    pub n_parameters: u64,
+    /// Bytes that the tensors took in the source.
+    pub bytes_before: u64,
+    /// Bytes that they take now.
+    pub bytes: u64,
+    /// Tensors of each type.
+    pub types: BTreeMap<String, u64>,
+}
+
+/// A tensor's importances by its name: one for each column, of each matrix of the third dimension.
+pub(crate) type Importances<'a> = dyn Fn(&str) -> Option<&'a [f32]> + Sync + 'a;
+
+/// Writes a model file. `types` has the type of each piece; `n_threads` 0 means all.
+///
+/// # Errors
+/// `TensorValue`, `Cancelled`, those of reading the pieces and of files: `path` is as it was then.
+pub(crate) fn write_model(
+    path: &Path,
+    kv: &[(String, Value)],
+    pieces: &[Piece<'_>],
+    types: &[GgmlType],
+    importances: &Importances<'_>,
+    n_threads: usize,
+    monitor: &Monitor,
+) -> Result<Written> {
+    let written = plan(pieces, types)?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .thread_name(|_| "nestling-quantize".into())
+        .build()
+        .map_err(|e| Error::io(&std::io::Error::other(e), "starting worker threads"))?;
+    let (done, all) = (AtomicU64::new(0), written.n_parameters.max(1));
+    let copied = |n: u64| {
+        let now = done.fetch_add(n, Ordering::Relaxed) + n;
+        monitor.report(now as f32 / all as f32);
+        monitor.cancel().check("writing the model")
+    };
+    let mut writer = Writer::new();
+    for (key, value) in kv {
+        writer.set(key, value.clone());
+    }
+    for (piece, to) in pieces.iter().zip(types) {
+        let (pool, copied) = (&pool, &copied);
+        writer.tensor_made(&piece.name, &piece.dims, *to, move |out| {
+            // The writer is not for other threads: what they make is written here.
+            encode(piece, *to, importances(&piece.name), pool, out, copied)
+        });
+    }
+    replace_file(path, "writing the model", |out| writer.write_to(out))?;
+    Ok(written)
+}
+
+/// What would be written.
+///
+/// # Errors
+/// `QuantizeType` for a tensor whose rows are not whole blocks of its type.
+pub(crate) fn plan(pieces: &[Piece<'_>], types: &[GgmlType]) -> Result<Written> {
+    if pieces.len() != types.len() {
+        bail!(Internal, "{} tensors have {} types", pieces.len(), types.len())
+    }
+    let mut written = Written {
+        n_tensors: pieces.len() as u64,
+        n_parameters: 0,
+        bytes_before: 0,
+        bytes: 0,
+        types: BTreeMap::new(),
+    };
+    for (piece, to) in pieces.iter().zip(types) {
+        let bytes = piece.bytes_as(*to).ok_or_else(|| {
+            err!(
+                QuantizeType,
+                "tensor {} has rows of {}, which are not whole blocks of {to} ({}); choose another type for it with \
+                 tensor_types",
+                piece.name,
+                piece.width(),
+                to.block_size()
+            )
+        })?;
+        written.n_parameters += piece.width() * piece.n_rows();
+        written.bytes_before += piece.bytes_as(piece.ggml_type).unwrap_or(0);
+        written.bytes += bytes;
+        *written.types.entry(to.to_string()).or_default() += 1;
+    }
+    Ok(written)
+}

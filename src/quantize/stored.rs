@@ -1,0 +1,44 @@
+//! Tensors of a GGUF file, as pieces.
+
+use super::piece::{Piece, Rows};
+use crate::error::{Result, err};
+use crate::format::gguf::{Gguf, TensorInfo};
+use crate::ggml;
+
+/// A tensor where it lies in its file. It is read and not mapped: a file that gets shorter meanwhile is an error then.
+struct Stored {
+    gguf: Gguf,
+    tensor: TensorInfo,
+}
+
+/// A tensor of a file under its own name.
+pub(crate) fn stored(gguf: &Gguf, tensor: &TensorInfo) -> Piece<'static> {
+    Piece {
+        name: tensor.name.clone(),
+        dims: tensor.dims.clone(),
+        ggml_type: tensor.ggml_type,
+        rows: Box::new(Stored { gguf: gguf.clone(), tensor: tensor.clone() }),
+    }
+}
+
+impl Rows for Stored {
+    fn read(&self, first: u64, out: &mut [f32]) -> Result<()> {
+        let stored_as = self.tensor.ggml_type;
+        let row = self.tensor.dims.first().and_then(|width| stored_as.row_bytes(*width));
+        let n_bytes = stored_as.row_bytes(out.len() as u64);
+        let (Some(row), Some(n_bytes)) = (row, n_bytes) else {
+            return Err(err!(Internal, "tensor {} has no whole rows", self.tensor.name));
+        };
+        let mut bytes = vec![0u8; n_bytes as usize];
+        self.read_bytes(first * row, &mut bytes)?;
+        ggml::dequantize(stored_as.id(), &bytes, out)
+    }
+
+    fn is_stored(&self) -> bool {
+        true
+    }
+
+    fn read_bytes(&self, at: u64, out: &mut [u8]) -> Result<()> {
+        self.gguf.opened().read_exact_at(out, self.tensor.offset + at)
+    }
+}
