@@ -346,6 +346,11 @@ static void null_evaluation(fixture *f) {
     NULLS(nest_job_take_evaluation(NULL, &evaluation));
     NULLS(nest_job_take_evaluation(job, NULL));
     nest_string *made = NULL;
+    nest_job *quantizing = NULL;
+    NULLS(nest_quantize_job(NULL, "x", NULL, NULL, &quantizing));
+    NULLS(nest_quantize_job(f->source, NULL, NULL, NULL, &quantizing));
+    NULLS(nest_quantize_job(f->source, "x", NULL, NULL, NULL));
+    CHECK(quantizing == NULL);
     NULLS(nest_job_take_report(NULL, &made));
     NULLS(nest_job_take_report(job, NULL));
     CHECK(made == NULL);
