@@ -1,12 +1,14 @@
 //! Every option of the library, in tables: one row gives the typed field, the setter by key that the C
 //! ABI uses, the command-line flag and the line of the printed reference.
 
+mod adapter;
 mod dataset;
 mod evaluation;
 mod table;
 mod trainer;
 mod value;
 
+pub use adapter::{AdapterFormat, AdapterOptions, AverageMethod, MergeOptions};
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
 pub use table::{Options, Spec};
@@ -159,6 +161,8 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
+        (AdapterOptions::NAME, AdapterOptions::specs()),
+        (MergeOptions::NAME, MergeOptions::specs()),
     ]
 }
 
@@ -186,6 +190,8 @@ mod tests {
         check::<EncodingOptions>();
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
+        check::<AdapterOptions>();
+        check::<MergeOptions>();
     }
 
     #[test]
