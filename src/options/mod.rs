@@ -4,6 +4,7 @@
 mod adapter;
 mod dataset;
 mod evaluation;
+mod quantize;
 mod table;
 mod trainer;
 mod value;
@@ -11,6 +12,7 @@ mod value;
 pub use adapter::{AdapterFormat, AdapterOptions, AverageMethod, MergeOptions};
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
+pub use quantize::QuantizeOptions;
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
 pub use value::{Auto, Input, Kind, Value};
@@ -161,6 +163,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
+        (QuantizeOptions::NAME, QuantizeOptions::specs()),
         (AdapterOptions::NAME, AdapterOptions::specs()),
         (MergeOptions::NAME, MergeOptions::specs()),
     ]
@@ -190,6 +193,7 @@ mod tests {
         check::<EncodingOptions>();
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
+        check::<QuantizeOptions>();
         check::<AdapterOptions>();
         check::<MergeOptions>();
     }
