@@ -8,11 +8,11 @@ use super::base::Base;
 use super::convert::Input;
 use super::lora::Pair;
 use crate::error::{Context, Result, bail};
-use crate::format::gguf::{GgmlType, Value};
+use crate::format::gguf::Value;
 use crate::format::{Access, ModelFiles, Source, check_output};
 use crate::job::Monitor;
-use crate::options::{MergeOptions, Options as _};
-use crate::quantize::{Piece, Rows, Written, stored, write_model};
+use crate::options::{MergeOptions, Options as _, QuantizeOptions};
+use crate::quantize::{Piece, Rows, Written, say_types, stored, threads, types_for, write_model};
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -80,7 +80,7 @@ pub fn merge(
     let mut pieces = Vec::new();
     for part in files.parts() {
         for tensor in part.gguf().tensors() {
-            let piece = stored(part.gguf(), tensor);
+            let piece = stored(part.gguf(), tensor)?;
             let pairs =
                 loras.iter().filter_map(|(l, scale)| Some((l.pairs.get(&tensor.name)?, *scale)));
             let deltas: Vec<Delta> = pairs.map(|(pair, scale)| Delta::of(pair, scale)).collect();
@@ -96,10 +96,18 @@ pub fn merge(
     }
     // A split model becomes one file.
     let kv = files.gguf().kv().filter(|(key, _)| !key.starts_with("split."));
-    let kv: Vec<(String, Value)> = kv.map(|(key, value)| (key.to_owned(), value.clone())).collect();
-    let types: Vec<GgmlType> = pieces.iter().map(|piece| piece.ggml_type).collect();
-    let n_threads = options.n_threads.value().unwrap_or(0) as usize;
-    let written = write_model(output, &kv, &pieces, &types, &|_| None, n_threads, monitor)?;
+    let mut kv: Vec<(String, Value)> =
+        kv.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+    let wanted = QuantizeOptions {
+        ftype: options.ftype.clone(),
+        requantize: options.requantize,
+        n_threads: options.n_threads,
+        ..QuantizeOptions::default()
+    };
+    let types = types_for(&pieces, &kv, &wanted)?;
+    say_types(&mut kv, &wanted)?;
+    let (none, n_threads) = (|_: &str| None, threads(&wanted));
+    let written = write_model(output, &kv, &pieces, &types, &none, n_threads, monitor)?;
     Ok(Merged { n_merged, written })
 }
 

@@ -30,15 +30,16 @@ options! {
         method: AverageMethod = AverageMethod::Cat, (), "How several adapters become one.";
         normalize: bool = true, (), "Divide the weights of an average by their sum; off takes them as they are.";
         rank: Auto = Auto::Auto, 1..=MAX_INT, "Rank of an average by svd; auto = the largest of the adapters.";
-        force: bool = false, (), "Replace an output that is there.";
+        force: bool = false, (), "Replace the output when it is there already.";
     }
 }
 
 options! {
     /// How adapters are merged into a model.
     MergeOptions = "merge" {
-        r#type: String = String::new(), (), "Type of the model that is written, q4_k_m or another; none = every tensor keeps its own.";
+        ftype: String = "copy".into(), (), "The mix of types that is written, q4_k_m or another; copy = every tensor keeps its own.";
+        requantize: bool = false, (), "Quantize tensors that are quantized already to another type; much worse than from 16 or 32 bits.";
         n_threads: Auto = Auto::Auto, 1..=512, "CPU threads; auto = all.";
-        force: bool = false, (), "Replace an output that is there.";
+        force: bool = false, (), "Replace the output when it is there already.";
     }
 }
