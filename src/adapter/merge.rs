@@ -12,7 +12,7 @@ use crate::format::gguf::Value;
 use crate::format::{Access, ModelFiles, Source, check_output};
 use crate::job::Monitor;
 use crate::options::{MergeOptions, Options as _, QuantizeOptions};
-use crate::quantize::{Piece, Rows, Written, say_types, stored, threads, types_for, write_model};
+use crate::quantize::{Piece, Quantized, Rows, stored, write_quantized};
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,7 +21,7 @@ pub struct Merged {
     pub n_merged: u64,
     /// The file.
     #[serde(flatten)]
-    pub written: Written,
+    pub quantized: Quantized,
 }
 
 /// One adapter's part in a weight.
@@ -98,17 +98,16 @@ pub fn merge(
     let kv = files.gguf().kv().filter(|(key, _)| !key.starts_with("split."));
     let mut kv: Vec<(String, Value)> =
         kv.map(|(key, value)| (key.to_owned(), value.clone())).collect();
-    let wanted = QuantizeOptions {
+    let types = QuantizeOptions {
         ftype: options.ftype.clone(),
+        tensor_types: options.tensor_types.clone(),
+        imatrix: options.imatrix.clone(),
         requantize: options.requantize,
         n_threads: options.n_threads,
         ..QuantizeOptions::default()
     };
-    let types = types_for(&pieces, &kv, &wanted)?;
-    say_types(&mut kv, &wanted)?;
-    let (none, n_threads) = (|_: &str| None, threads(&wanted));
-    let written = write_model(output, &kv, &pieces, &types, &none, n_threads, monitor)?;
-    Ok(Merged { n_merged, written })
+    let quantized = write_quantized(output, &mut kv, &pieces, &types, monitor)?;
+    Ok(Merged { n_merged, quantized })
 }
 
 impl Delta {

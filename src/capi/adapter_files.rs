@@ -3,22 +3,19 @@
 use std::ffi::c_char;
 use std::path::PathBuf;
 
-use serde::Serialize;
-
 use super::argument::{list, text};
-use super::cancel::{nest_cancel, token};
+use super::cancel::nest_cancel;
 use super::error::nest_error;
 use super::guard::guard;
 use super::handle::handle;
-use super::job::{Work, nest_job};
+use super::job::nest_job;
 use super::options::{self, nest_options};
-use super::out::{Out, out};
+use super::out::out;
 use super::source::nest_source;
 use super::string::nest_string;
 use crate::adapter;
-use crate::cancel::CancelToken;
-use crate::error::{Result, err};
-use crate::job::{Job, Monitor};
+use crate::error::Result;
+use crate::options::{AdapterOptions, MergeOptions};
 
 /// What an adapter, a GGUF file or a PEFT directory, is: a JSON object with `format`, `name`, `architecture`,
 /// `base_model`, `rank`, `scale`, `alpha`, `rs_lora`, `n_pairs`, `n_parameters`, `bytes`, `layers`, `types`, `norm`, and
@@ -68,10 +65,11 @@ pub unsafe extern "C" fn nest_adapter_convert_job(
     guard(|| unsafe {
         let out = out(job, "job")?;
         let (input, output) = (path(input, "input")?, path(output, "output")?);
-        let options = options::adapter(options)?;
-        spawn(out, cancel, "converting the adapter", move |monitor| {
+        let options = options::of::<AdapterOptions>(options)?;
+        out.set(nest_job::report("converting the adapter", cancel, move |monitor| {
             adapter::convert(input, output, &options, monitor)
-        })
+        })?);
+        Ok(())
     })
 }
 
@@ -102,10 +100,11 @@ pub unsafe extern "C" fn nest_adapter_average_job(
     guard(|| unsafe {
         let out = out(job, "job")?;
         let inputs = weighted(inputs, weights, length, ["inputs", "weights"])?;
-        let (output, options) = (path(output, "output")?, options::adapter(options)?);
-        spawn(out, cancel, "averaging the adapters", move |monitor| {
+        let (output, options) = (path(output, "output")?, options::of::<AdapterOptions>(options)?);
+        out.set(nest_job::report("averaging the adapters", cancel, move |monitor| {
             adapter::average(&inputs, output, &options, monitor)
-        })
+        })?);
+        Ok(())
     })
 }
 
@@ -113,8 +112,7 @@ pub unsafe extern "C" fn nest_adapter_average_job(
 /// directories, `scales` has a number for each, usually 1. Options of the kind "merge": `ftype` is the mix of types that
 /// is written. Tensors that no adapter changes are copied as they are, where their type stays.
 ///
-/// Step the job, then take its report with nest_job_take_report: `n_merged`, `n_tensors`, `n_parameters`,
-/// `bytes_before`, `bytes`, `types`. On an error or a cancel the output is as it was.
+/// Step the job, then take its report with nest_job_take_report: `n_merged` and what that of nest_quantize_job has. On an error or a cancel the output is as it was.
 ///
 /// Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY. The job's: ADAPTER_MISMATCH for an
 /// adapter of another model, QUANTIZE_TYPE, and those of nest_adapter_convert_job.
@@ -138,10 +136,11 @@ pub unsafe extern "C" fn nest_merge_job(
         let out = out(job, "job")?;
         let base = handle(base, "base")?.0.clone();
         let adapters = weighted(adapters, scales, length, ["adapters", "scales"])?;
-        let (output, options) = (path(output, "output")?, options::merge(options)?);
-        spawn(out, cancel, "merging the adapters", move |monitor| {
+        let (output, options) = (path(output, "output")?, options::of::<MergeOptions>(options)?);
+        out.set(nest_job::report("merging the adapters", cancel, move |monitor| {
             adapter::merge(base, &adapters, output, &options, monitor)
-        })
+        })?);
+        Ok(())
     })
 }
 
@@ -170,27 +169,4 @@ unsafe fn weighted(
         Ok((unsafe { path(*one, of_paths) }?, *number))
     });
     pairs.collect()
-}
-
-/// Starts work whose result is a JSON report.
-///
-/// # Safety
-/// As [`token`].
-unsafe fn spawn<T: Serialize>(
-    out: Out<'_, nest_job>,
-    cancel: *const nest_cancel,
-    doing: &'static str,
-    work: impl FnOnce(&Monitor) -> Result<T> + Send + 'static,
-) -> Result<()> {
-    // Its own token: freeing the job must not stop what else the host's token is given to.
-    let cancelled = CancelToken::new();
-    // SAFETY: passed on.
-    unsafe { token(cancel) }.link(&cancelled);
-    let job = Job::spawn(doing, cancelled.clone(), move |monitor| {
-        let report = work(monitor)?;
-        serde_json::to_string(&report)
-            .map_err(|e| err!(Internal, "writing JSON: {e}; please report it"))
-    })?;
-    out.set(nest_job::new(Work::Report(job), cancelled));
-    Ok(())
 }

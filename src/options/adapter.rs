@@ -25,8 +25,8 @@ options! {
     /// How an adapter is converted, or several become one.
     AdapterOptions = "adapter" {
         format: AdapterFormat = AdapterFormat::Auto, (), "What is written: gguf = a file, peft = a directory; auto = converting: the other one, averaging: a file.";
-        base: String = String::new(), (), "The base model: its GGUF file, its Hugging Face directory, or its config.json; none = what the PEFT directory has or names.";
-        base_model_name: String = String::new(), (), "What a PEFT directory names as its base model; none = what the input names.";
+        base: String = String::new(), (), "The base model: its GGUF file, its Hugging Face directory, or its config.json; empty = what the PEFT directory has or names.";
+        base_model_name: String = String::new(), (), "What a PEFT directory names as its base model; empty = what the input names.";
         method: AverageMethod = AverageMethod::Cat, (), "How several adapters become one.";
         normalize: bool = true, (), "Divide the weights of an average by their sum; off takes them as they are.";
         rank: Auto = Auto::Auto, 1..=MAX_INT, "Rank of an average by svd; auto = the largest of the adapters.";
@@ -38,6 +38,8 @@ options! {
     /// How adapters are merged into a model.
     MergeOptions = "merge" {
         ftype: String = "copy".into(), (), "The mix of types that is written, q4_k_m or another; copy = every tensor keeps its own.";
+        tensor_types: Vec<String> = Vec::new(), (), "PATTERN=TYPE for tensors whose names the regular expression matches; the first that matches counts.";
+        imatrix: String = String::new(), (), "The path of an importance matrix (`nestling imatrix`); empty = none.";
         requantize: bool = false, (), "Quantize tensors that are quantized already to another type; much worse than from 16 or 32 bits.";
         n_threads: Auto = Auto::Auto, 1..=512, "CPU threads; auto = all.";
         force: bool = false, (), "Replace the output when it is there already.";

@@ -163,9 +163,9 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
-        (QuantizeOptions::NAME, QuantizeOptions::specs()),
         (AdapterOptions::NAME, AdapterOptions::specs()),
         (MergeOptions::NAME, MergeOptions::specs()),
+        (QuantizeOptions::NAME, QuantizeOptions::specs()),
     ]
 }
 

@@ -81,26 +81,9 @@ fn written(command: Command, keys: &[&str]) -> Command {
     let all = flags::add::<AdapterOptions>(Command::new(""));
     let wanted = all.get_arguments().filter(|arg| keys.contains(&arg.get_id().as_str())).cloned();
     command
-        .arg(output_arg())
+        .arg(flags::output("OUT", "What to write"))
         .arg(flags::json("Print one JSON object"))
         .args(wanted.collect::<Vec<_>>())
-}
-
-/// `-o OUT`.
-pub fn output_arg() -> Arg {
-    Arg::new("output")
-        .short('o')
-        .long("output")
-        .value_name("OUT")
-        .value_parser(value_parser!(PathBuf))
-        .value_hint(ValueHint::AnyPath)
-        .required(true)
-        .help("Where it is written")
-}
-
-/// The path that a required argument took.
-pub fn path(matches: &ArgMatches, id: &str) -> PathBuf {
-    matches.get_one::<PathBuf>(id).cloned().unwrap_or_default()
 }
 
 pub fn run(matches: &ArgMatches) -> Outcome {
@@ -115,14 +98,14 @@ pub fn run(matches: &ArgMatches) -> Outcome {
 
 fn convert(matches: &ArgMatches, format: AdapterFormat) -> Outcome {
     let options = AdapterOptions { format, ..flags::read(matches)? };
-    let (input, output) = (path(matches, "input"), path(matches, "output"));
+    let (input, output) = (flags::path(matches, "input"), flags::path(matches, "output"));
     let work = move |monitor: &Monitor| adapter::convert(input, output, &options, monitor);
     show(matches, "converting the adapter", work)
 }
 
 fn average(matches: &ArgMatches) -> Outcome {
     let options: AdapterOptions = flags::read(matches)?;
-    let output = path(matches, "output");
+    let output = flags::path(matches, "output");
     let inputs = matches.get_many::<String>("input").into_iter().flatten();
     let inputs: Vec<(PathBuf, f32)> =
         inputs.map(|value| split(value)).map(|(path, weight)| (path.into(), weight)).collect();
@@ -142,7 +125,7 @@ fn show(
         return output::json(&output::value(&made)?);
     }
     let mut rows = vec![
-        ("written", path(matches, "output").display().to_string()),
+        ("written", flags::path(matches, "output").display().to_string()),
         ("format", made.format.to_owned()),
         ("architecture", made.architecture),
         ("weights changed", made.n_pairs.to_string()),

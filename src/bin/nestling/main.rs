@@ -26,6 +26,7 @@ mod output;
 mod plan;
 mod progress;
 mod prompt;
+mod quantize;
 mod report;
 mod tokenize;
 mod version;
@@ -48,6 +49,7 @@ const SUBCOMMANDS: &[Entry] = &[
     (eval::command, eval::run),
     (adapter::command, adapter::run),
     (merge::command, merge::run),
+    (quantize::command, quantize::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (plan::command, plan::run),

@@ -8,7 +8,6 @@ use nestling::format::Source;
 use nestling::job::{Job, Monitor};
 use nestling::options::MergeOptions;
 
-use crate::adapter::{output_arg, path};
 use crate::adapters::{arg, split};
 use crate::failure::Outcome;
 use crate::interrupt::{self, Idle, Work};
@@ -21,7 +20,7 @@ pub fn command() -> Command {
         .after_help(
             "Examples:\n  \
              nestling merge -m MODEL.gguf --adapter adapter.gguf -o merged.gguf\n  \
-             nestling merge -m MODEL.gguf --adapter a.gguf=0.5 --adapter peft-folder -o merged.gguf --ftype q4_k_m\n\n\
+             nestling merge -m MODEL.gguf --adapter a.gguf=0.5 --adapter peft-folder -o merged.gguf --type q4_k_m\n\n\
              Merge into a model of 16 or 32 bits where there is one, and quantize the result: merged weights of a \
              quantized model are rounded a second time.",
         )
@@ -31,9 +30,9 @@ pub fn command() -> Command {
                 .required(true)
                 .help("An adapter, a GGUF file or a PEFT directory, with its scale [1]; may be given several times"),
         )
-        .arg(output_arg())
+        .arg(flags::output("OUT.gguf", "The file to write"))
         .arg(flags::json("Print one JSON object"));
-    flags::add::<MergeOptions>(command)
+    flags::add::<MergeOptions>(command).mut_arg("ftype", |arg| arg.long("type").alias("ftype"))
 }
 
 pub fn run(matches: &ArgMatches) -> Outcome {
@@ -42,7 +41,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     let given = matches.get_many::<String>("adapter").into_iter().flatten();
     let adapters: Vec<(PathBuf, f32)> =
         given.map(|value| split(value)).map(|(path, scale)| (path.into(), scale)).collect();
-    let (base, output) = (flags::model_path(matches), path(matches, "output"));
+    let (base, output) = (flags::model_path(matches), flags::path(matches, "output"));
     let begun = Work::begin();
     interrupt::install(Idle::End)?;
     let job = Job::spawn(DOING, begun.token(), move |monitor: &Monitor| {
@@ -52,15 +51,12 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     if matches.get_flag("json") {
         return output::json(&output::value(&merged)?);
     }
-    let types: Vec<_> =
-        merged.written.types.iter().map(|(name, n)| format!("{n} in {name}")).collect();
+    let written = &merged.quantized.written;
+    let types: Vec<_> = written.types.iter().map(|(name, n)| format!("{n} in {name}")).collect();
     output::facts(&[
-        ("written", path(matches, "output").display().to_string()),
-        ("weights changed", format!("{} of {}", merged.n_merged, merged.written.n_tensors)),
+        ("written", flags::path(matches, "output").display().to_string()),
+        ("weights changed", format!("{} of {}", merged.n_merged, written.n_tensors)),
         ("types", types.join(", ")),
-        (
-            "size",
-            format!("{}, was {}", bytes(merged.written.bytes), bytes(merged.written.bytes_before)),
-        ),
+        ("size", format!("{}, was {}", bytes(written.bytes), bytes(written.bytes_before))),
     ])
 }
