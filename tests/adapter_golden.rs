@@ -122,7 +122,9 @@ impl Case {
     }
 
     fn check(&self, golden: &Value, what: &str, logits: &[f32]) {
-        self.check_within(1e-3, golden, what, logits);
+        // For GPT-2, the engine looks GELU up in a table of 16 bits.
+        let most = if self.family == Family::Gpt2 { 2e-3 } else { 1e-3 };
+        self.check_within(most, golden, what, logits);
     }
 
     fn check_within(&self, most: f32, golden: &Value, what: &str, logits: &[f32]) {
@@ -155,8 +157,12 @@ fn peft_adapters_give_the_logits_of_peft() {
         for (name, _) in case.loras() {
             let file = case.convert(name, &format!("{name}.gguf"));
             // The engine rounds what is multiplied with 16 bits to 16 bits; merged, they are multiplied in 32.
-            let most = if name == "third" { 3e-2 } else { 1e-3 };
-            case.check_within(most, &golden, name, &case.logits(&case.model, Some(&file)));
+            let logits = case.logits(&case.model, Some(&file));
+            if name == "third" {
+                case.check_within(3e-2, &golden, name, &logits);
+            } else {
+                case.check(&golden, name, &logits);
+            }
         }
     }
 }

@@ -112,12 +112,6 @@ fn check_shapes(name: &str, terms: &[Term<'_>]) -> Result<()> {
     let shape = |pair: &Pair| [pair.b.rows, pair.a.columns];
     let mut shapes = terms.iter().map(|(_, pair)| shape(pair));
     let first = shapes.next();
-    if name == "token_embd.weight" {
-        bail!(
-            AdapterAverage,
-            "the adapters change the embeddings, which cannot be averaged; train without them"
-        )
-    }
     match shapes.find(|shape| Some(*shape) != first) {
         Some(other) => bail!(
             AdapterAverage,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::gguf::EMBEDDING;
 use super::lora::{Lora, Pair};
 use super::names::{SUPPORTED, of_layer};
 use crate::error::{Context, Error, Result, bail, err};
@@ -107,13 +108,7 @@ impl Base {
     }
 
     pub(super) fn check_pair(&self, weight: &str, pair: &Pair) -> Result<()> {
-        if weight == "token_embd.weight" {
-            bail!(
-                Unsupported,
-                "the adapter changes the embeddings, which can neither be converted nor merged; attach it to a session, or \
-                 train without them"
-            )
-        }
+        refuse_embeddings(weight)?;
         let Some([inputs, outputs]) = self.shapes.get(weight) else {
             let tied = if weight == "output.weight" {
                 ": its output matrix is the token embedding, which an adapter cannot change alone"
@@ -137,6 +132,19 @@ impl Base {
         }
         Ok(())
     }
+}
+
+/// # Errors
+/// `Unsupported` for the embeddings.
+pub(super) fn refuse_embeddings(weight: &str) -> Result<()> {
+    if weight == EMBEDDING {
+        bail!(
+            Unsupported,
+            "the adapter changes the embeddings, which can neither be converted nor averaged nor merged; attach it to a \
+             session, or train without them"
+        )
+    }
+    Ok(())
 }
 
 /// A JSON object from a file.

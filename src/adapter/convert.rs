@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::base::Base;
+use super::base::{Base, refuse_embeddings};
 use super::gguf;
 use super::lora::Lora;
 use super::peft::{self, Peft};
@@ -112,7 +112,10 @@ impl Input {
     pub(super) fn lora(&self) -> Result<Lora> {
         match (&self.adapter, &self.base) {
             (Either::Gguf(lora), Some(base)) => base.check(lora).map(|()| lora.clone()),
-            (Either::Gguf(lora), None) => Ok(lora.clone()),
+            (Either::Gguf(lora), None) => {
+                lora.pairs.keys().try_for_each(|weight| refuse_embeddings(weight))?;
+                Ok(lora.clone())
+            }
             (Either::Peft(peft), Some(base)) => peft.clone().into_lora(base),
             (Either::Peft(peft), None) => bail!(
                 AdapterBase,

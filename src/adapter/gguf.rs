@@ -12,6 +12,8 @@ use crate::{ggml, log};
 /// Keys that the engine reads, and those that only we do.
 const ALPHA: &str = "adapter.lora.alpha";
 const RS_LORA: &str = "nestling.lora.rs_lora";
+/// The weight whose pair can be attached, and nothing else.
+pub(super) const EMBEDDING: &str = "token_embd.weight";
 const BASE_COUNT: &str = "general.base_model.count";
 const BASE_NAME: &str = "general.base_model.0.name";
 
@@ -38,11 +40,10 @@ pub(super) fn read(path: &Path) -> Result<Lora> {
             let (a, b) = (matrix(gguf, a)?, matrix(gguf, b)?);
             let alpha = f64::from(file.alpha());
             let scale = if alpha == 0.0 { 1.0 } else { alpha / b.columns as f64 };
+            // Embeddings are looked up by row: their A is the other way round.
+            let a = if weight == EMBEDDING { a.transposed() } else { a };
             let pair = Pair { scale, a, b };
-            // An embedding's pair is the other way round: who cannot carry it says so.
-            if weight != "token_embd.weight" {
-                pair.check(weight)?;
-            }
+            pair.check(weight)?;
             pairs.insert(weight.to_owned(), pair);
         }
         Ok(Lora {

@@ -139,6 +139,16 @@ impl Matrix {
         Self::from_f32(self.rows, self.columns, &values)
     }
 
+    /// Rows become columns.
+    pub(super) fn transposed(&self) -> Self {
+        let n = self.number.bytes();
+        let at = |i: usize, j: usize| (i * self.columns + j) * n;
+        let cells = (0..self.columns).flat_map(|j| (0..self.rows).map(move |i| at(i, j)));
+        let bytes = cells.flat_map(|at| self.bytes.get(at..at + n).unwrap_or_default());
+        let bytes = bytes.copied().collect();
+        Self { rows: self.columns, columns: self.rows, number: self.number, bytes }
+    }
+
     /// The rows in another order: row `i` of the result is row `from(i)`.
     pub(super) fn reordered(&self, from: impl Fn(usize) -> usize) -> Self {
         let row = self.columns * self.number.bytes();
