@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nestling::Code;
 use nestling::adapter::{self, Adapter};
 use nestling::cancel::CancelToken;
-use nestling::format::gguf::{GgmlType, Gguf};
+use nestling::format::gguf::{GgmlType, Gguf, Writer};
 use nestling::format::{Access, Source};
 use nestling::job::Monitor;
 use nestling::model::Model;
@@ -96,14 +96,12 @@ fn peft_to_gguf_and_back_is_bit_for_bit_the_same() {
             files.convert("peft", "a.gguf", &files.options()).unwrap();
             let file = Gguf::open(&Source::path(files.path("a.gguf")), Access::Read).unwrap();
             let stored = file.tensors()[0].ggml_type;
-            let expected = [GgmlType::F32, GgmlType::F16, GgmlType::BF16];
-            assert_eq!(
-                stored,
-                expected[[Dtype::F32, Dtype::F16, Dtype::BF16]
-                    .iter()
-                    .position(|d| *d == dtype)
-                    .unwrap()]
-            );
+            let expected = match dtype {
+                Dtype::F16 => GgmlType::F16,
+                Dtype::BF16 => GgmlType::BF16,
+                _ => GgmlType::F32,
+            };
+            assert_eq!(stored, expected);
             files.convert("a.gguf", "back", &files.options()).unwrap();
             assert_eq!(tensors(&files.path("back")), tensors(&files.path("peft")), "{family:?}");
             let back = config(&files.path("back"));
@@ -453,4 +451,34 @@ fn inspecting_says_what_an_adapter_is() {
     assert_eq!((info.n_pairs, info.n_parameters), (gguf.n_pairs, gguf.n_parameters));
     assert_eq!(adapter::inspect(files.path("none")).unwrap_err().code(), Code::NotFound);
     assert_eq!(adapter::inspect(files.path("model.gguf")).unwrap_err().code(), Code::AdapterFormat);
+}
+
+#[test]
+fn adapted_embeddings_are_refused_everywhere_and_described() {
+    let files = Files::new();
+    let mut w = Writer::new();
+    w.set("general.type", "adapter").set("general.architecture", "llama");
+    w.set("adapter.type", "lora").set("adapter.lora.alpha", 4f32);
+    let n_vocab = peft::n_vocab(&files.tiny);
+    for (half, rows) in [("a", n_vocab), ("b", 64)] {
+        let data: Vec<u8> = (0..2 * rows).flat_map(|_| 0.5f32.to_le_bytes()).collect();
+        let name = format!("token_embd.weight.lora_{half}");
+        w.tensor(name, &[2, rows as u64], GgmlType::F32, data);
+    }
+    w.write_file(files.path("a.gguf")).unwrap();
+    let found = adapter::inspect(files.path("a.gguf")).unwrap();
+    assert_eq!((found.targets[0].n_in, found.targets[0].n_out), (n_vocab as u64, 64));
+    // Every element of the product is 2 * 2 * 0.25.
+    assert!((found.norm - (64.0 * n_vocab as f64).sqrt()).abs() < 1e-6);
+    let gguf = AdapterOptions { format: AdapterFormat::Gguf, ..AdapterOptions::default() };
+    for o in [files.options(), gguf] {
+        files.refused("a.gguf", "out", &o, Code::Unsupported, "embeddings");
+    }
+    let (input, never) = ([(files.path("a.gguf"), 1.0)], Monitor::default());
+    let averaged = adapter::average(&input, files.path("out"), &AdapterOptions::default(), &never);
+    assert_eq!(averaged.unwrap_err().code(), Code::Unsupported);
+    let base = Source::path(files.path("model.gguf"));
+    let merged = adapter::merge(base, &input, files.path("out"), &MergeOptions::default(), &never);
+    assert_eq!(merged.unwrap_err().code(), Code::Unsupported);
+    assert!(!files.path("out").exists());
 }

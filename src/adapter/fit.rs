@@ -1,5 +1,6 @@
 //! Whether an adapter fits a model.
 
+use super::gguf::EMBEDDING;
 use crate::error::{Result, bail};
 use crate::format::AdapterFile;
 use crate::format::gguf::TensorInfo;
@@ -11,7 +12,7 @@ pub(super) fn target(weight: &str) -> &str {
     name.strip_suffix(".weight").unwrap_or(name)
 }
 
-/// Whether the adapter is for the architecture, and every pair fits the weight it changes. `weight` finds a
+/// Whether the adapter is for the architecture, and every pair fits the weight it changes. `find` finds a
 /// weight of the model by name.
 ///
 /// # Errors
@@ -19,7 +20,7 @@ pub(super) fn target(weight: &str) -> &str {
 pub(crate) fn check_fit<'a>(
     file: &AdapterFile,
     architecture: &str,
-    weight: impl Fn(&str) -> Option<&'a TensorInfo>,
+    find: impl Fn(&str) -> Option<&'a TensorInfo>,
 ) -> Result<()> {
     if file.arch() != architecture {
         bail!(
@@ -30,12 +31,19 @@ pub(crate) fn check_fit<'a>(
         )
     }
     for (name, a, b) in file.pairs() {
-        let Some(weight) = weight(name) else {
+        let Some(weight) = find(name) else {
             bail!(AdapterMismatch, "the adapter changes {name:?}, which this model does not have")
         };
+        // The engine would take the pair for the output's, too, and end the process over its shape.
+        if name == EMBEDDING && find("output.weight").is_none() {
+            bail!(
+                AdapterMismatch,
+                "the adapter changes the embeddings, which are this model's output matrix, too; train without them"
+            )
+        }
         let dim = |dims: &[u64], i: usize| dims.get(i).copied().unwrap_or(1);
         // Embeddings are looked up by row, so their pair is the other way round.
-        let (input, output) = if name == "token_embd.weight" { (1, 0) } else { (0, 1) };
+        let (input, output) = if name == EMBEDDING { (1, 0) } else { (0, 1) };
         let a_in = if input == 0 { dim(&a.dims, 0) } else { dim(&a.dims, 1) };
         if a_in != dim(&weight.dims, input) || dim(&b.dims, 1) != dim(&weight.dims, output) {
             bail!(
