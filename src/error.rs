@@ -228,6 +228,18 @@ codes! {
     AdapterShape = 704,
     /// The two matrices of a pair have different ranks.
     AdapterRank = 705,
+    /// A PEFT directory has no configuration or no weights, or they cannot be understood.
+    PeftFormat = 706,
+    /// A PEFT adapter does what a GGUF adapter cannot carry, or the other way round.
+    PeftUnsupported = 707,
+    /// A tensor of a PEFT adapter belongs to no module of its architecture that can be adapted.
+    PeftTensor = 708,
+    /// The base model that an adapter is for is not given, or does not say what is needed.
+    AdapterBase = 709,
+    /// The directory for an adapter holds files that are not an adapter's.
+    AdapterDirectory = 710,
+    /// The adapters cannot be averaged with one another.
+    AdapterAverage = 711,
 
     // 800-899: datasets.
     /// No example is left to learn from.

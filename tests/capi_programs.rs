@@ -23,6 +23,7 @@ const PROGRAMS: &[&str] = &[
     "training_lifetimes",
     "evaluation",
     "quantize",
+    "adapter_files",
 ];
 
 fn run_all(runner: impl Fn(&Path) -> Command) {

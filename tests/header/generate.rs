@@ -29,6 +29,7 @@ const SECTIONS: &[&str] = &[
     "trainer_step",
     "trainer_report",
     "evaluation",
+    "adapter_files",
     "device",
 ];
 

@@ -68,7 +68,9 @@ pub fn read<O: Options>(matches: &ArgMatches) -> Result<O> {
 
 fn apply<O: Options>(options: &mut O, matches: &ArgMatches) -> Result<()> {
     for spec in O::specs() {
-        if matches.value_source(spec.key) != Some(ValueSource::CommandLine) {
+        // A command may have some of the flags only.
+        let has = matches.try_contains_id(spec.key).is_ok();
+        if !has || matches.value_source(spec.key) != Some(ValueSource::CommandLine) {
             continue;
         }
         let values = matches.get_many::<String>(spec.key).into_iter().flatten();
