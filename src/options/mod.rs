@@ -3,12 +3,16 @@
 
 mod dataset;
 mod evaluation;
+mod seal;
+mod secret;
 mod table;
 mod trainer;
 mod value;
 
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
+pub use seal::SealOptions;
+pub use secret::Secret;
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
 pub use value::{Auto, Input, Kind, Value};
@@ -85,6 +89,8 @@ options! {
         repack: Repack = Repack::Auto, (), "Whether weights are copied into private memory in a layout that is faster for the engine; auto = where accel has no faster kernels.";
         check_tensors: bool = false, (), "Check every weight for invalid numbers while loading (slow).";
         vocab_only: bool = false, (), "Load the tokenizer only: no weights, no sessions; memory can still be planned.";
+        key: Secret = Secret::none(), (), "The key of an encrypted file; a file that is not encrypted is then refused.";
+        public_key: Secret = Secret::none(), (), "Whose signature the file must have; a file without it is refused.";
     }
 }
 
@@ -159,6 +165,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
+        (SealOptions::NAME, SealOptions::specs()),
     ]
 }
 
@@ -186,6 +193,7 @@ mod tests {
         check::<EncodingOptions>();
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
+        check::<SealOptions>();
     }
 
     #[test]
