@@ -6,7 +6,7 @@ use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
     self, DatasetOptions, EvaluationOptions, GenerationOptions, Input, ModelOptions, Options,
-    SessionOptions, Spec, TrainerOptions,
+    SealOptions, SessionOptions, Spec, TrainerOptions,
 };
 
 /// What a `nest_options` holds.
@@ -18,6 +18,7 @@ pub(super) enum OptionSet {
     Dataset(DatasetOptions),
     Trainer(Box<TrainerOptions>),
     Evaluation(Box<EvaluationOptions>, Vec<(Adapter, f32)>),
+    Seal(SealOptions),
 }
 
 impl OptionSet {
@@ -30,6 +31,7 @@ impl OptionSet {
             DatasetOptions::NAME => Self::Dataset(DatasetOptions::default()),
             TrainerOptions::NAME => Self::Trainer(Box::default()),
             EvaluationOptions::NAME => Self::Evaluation(Box::default(), Vec::new()),
+            SealOptions::NAME => Self::Seal(SealOptions::default()),
             _ => {
                 let kinds: Vec<_> =
                     options::reference().into_iter().map(|(kind, _)| kind).collect();
@@ -50,6 +52,7 @@ impl OptionSet {
             Self::Dataset(_) => DatasetOptions::NAME,
             Self::Trainer(_) => TrainerOptions::NAME,
             Self::Evaluation(..) => EvaluationOptions::NAME,
+            Self::Seal(_) => SealOptions::NAME,
         }
     }
 
@@ -61,6 +64,7 @@ impl OptionSet {
             Self::Dataset(o) => o.set(key, input),
             Self::Trainer(o) => o.set(key, input),
             Self::Evaluation(o, _) => o.set(key, input),
+            Self::Seal(o) => o.set(key, input),
         }
     }
 
@@ -73,6 +77,7 @@ impl OptionSet {
             Self::Dataset(o) => (o.get(key), DatasetOptions::specs()),
             Self::Trainer(o) => (o.get(key), TrainerOptions::specs()),
             Self::Evaluation(o, _) => (o.get(key), EvaluationOptions::specs()),
+            Self::Seal(o) => (o.get(key), SealOptions::specs()),
         };
         let Some(value) = found else {
             let keys: Vec<_> = specs.iter().map(|s| s.key).collect();
@@ -84,17 +89,6 @@ impl OptionSet {
             )
         };
         Ok(value)
-    }
-
-    /// No option takes bytes yet: the error says what the key takes.
-    pub(super) fn set_bytes(&mut self, key: &str, n: usize) -> Result<()> {
-        self.get(key)?;
-        bail!(
-            InvalidOption,
-            "{} option {key}: {n} bytes are not accepted, no option takes bytes; set it as a number, \
-             flag or text",
-            self.kind()
-        )
     }
 
     pub(super) fn add_adapter(&mut self, adapter: &Adapter, scale: f64) -> Result<()> {

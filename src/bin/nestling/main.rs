@@ -16,6 +16,7 @@ mod flags;
 mod generate;
 mod inspect;
 mod interrupt;
+mod keygen;
 mod load;
 mod loss_curve;
 mod metadata;
@@ -25,7 +26,9 @@ mod plan;
 mod progress;
 mod prompt;
 mod report;
+mod seal;
 mod tokenize;
+mod unseal;
 mod version;
 
 use std::io::Write as _;
@@ -46,6 +49,9 @@ const SUBCOMMANDS: &[Entry] = &[
     (eval::command, eval::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
+    (seal::command, seal::run),
+    (unseal::command, unseal::run),
+    (keygen::command, keygen::run),
     (plan::command, plan::run),
     (devices::command, devices::run),
     (options::command, options::run),
