@@ -3,19 +3,16 @@
 use std::ffi::c_char;
 
 use super::argument::text;
-use super::cancel::{nest_cancel, token};
+use super::cancel::nest_cancel;
 use super::error::nest_error;
 use super::guard::guard;
 use super::handle::handle;
-use super::job::{Work, nest_job};
+use super::job::nest_job;
 use super::options::{self, nest_options};
 use super::out::out;
 use super::source::nest_source;
-use crate::cancel::CancelToken;
-use crate::error::{Result, err};
 use crate::format::sealed;
-use crate::job::{Job, Monitor};
-use crate::options::SealOptions;
+use crate::options::{ModelOptions, SealOptions};
 
 /// Seals a model's or an adapter's file, on a worker thread: encrypts it with the option `key`, signs it with `sign_key`,
 /// or both; set them with nest_options_set_bytes. `options` of the kind "seal". The report of nest_job_take_report has
@@ -23,7 +20,7 @@ use crate::options::SealOptions;
 /// `sha256`, of the model.
 ///
 /// Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY; all others are the job's:
-/// INVALID_OPTION without a key, GGUF_... for a bad file, SEAL_AGAIN, SEAL_INPUT_CHANGED, OUTPUT_EXISTS, OUTPUT_IS_INPUT,
+/// INVALID_OPTION without a key, GGUF_... for a bad file, SEAL_AGAIN, SOURCE_CHANGED, OUTPUT_EXISTS, OUTPUT_IS_INPUT,
 /// CANCELLED, and those of files. Until it has succeeded, the output is as it was.
 ///
 /// # Safety
@@ -42,11 +39,10 @@ pub unsafe extern "C" fn nest_seal_job(
         let out = out(job, "job")?;
         let (input, output) =
             (text(input, "input")?.to_owned(), text(output, "output")?.to_owned());
-        let (options, cancelled) = (options::seal(options)?, CancelToken::new());
-        token(cancel).link(&cancelled);
-        let work = move |monitor: &Monitor| report(&input, &output, &options, monitor);
-        let work = Job::spawn("sealing the model", cancelled.clone(), work)?;
-        out.set(nest_job::new(Work::Report(work), cancelled));
+        let options = options::of::<SealOptions>(options)?;
+        out.set(nest_job::report("sealing the model", cancel, move |monitor| {
+            sealed::seal(input.as_ref(), output.as_ref(), &options, monitor)
+        })?);
         Ok(())
     })
 }
@@ -68,14 +64,8 @@ pub unsafe extern "C" fn nest_source_new_with_keys(
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
         let out = out(keyed, "keyed")?;
-        let (source, options) = (handle(source, "source")?, options::model(options)?);
+        let (source, options) = (handle(source, "source")?, options::of::<ModelOptions>(options)?);
         out.set(nest_source(source.0.clone().with_keys(&options.key, &options.public_key)));
         Ok(())
     })
-}
-
-fn report(input: &str, output: &str, options: &SealOptions, monitor: &Monitor) -> Result<String> {
-    let sealed = sealed::seal(input.as_ref(), output.as_ref(), options, monitor)?;
-    serde_json::to_string(&sealed)
-        .map_err(|e| err!(Internal, "writing the report: {e}; please report it"))
 }

@@ -3,6 +3,7 @@
 
 mod dataset;
 mod evaluation;
+mod quantize;
 mod seal;
 mod secret;
 mod table;
@@ -11,6 +12,7 @@ mod value;
 
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
+pub use quantize::QuantizeOptions;
 pub use seal::SealOptions;
 pub use secret::Secret;
 pub use table::{Options, Spec};
@@ -165,6 +167,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
+        (QuantizeOptions::NAME, QuantizeOptions::specs()),
         (SealOptions::NAME, SealOptions::specs()),
     ]
 }
@@ -193,6 +196,7 @@ mod tests {
         check::<EncodingOptions>();
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
+        check::<QuantizeOptions>();
         check::<SealOptions>();
     }
 

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 use nestling::format::sealed;
 
 use crate::failure::Outcome;
-use crate::{file, output};
+use crate::{file, flags, output};
 
 pub fn command() -> Command {
     Command::new("keygen")
@@ -34,8 +34,7 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> Outcome {
-    // Clap has refused a command line without it.
-    let path = matches.get_one::<PathBuf>("file").cloned().unwrap_or_default();
+    let path = flags::path(matches, "file");
     let key = sealed::random_key()?;
     if !matches.get_flag("sign") {
         sealed::write_key(&path, &key)?;

@@ -25,6 +25,7 @@ mod output;
 mod plan;
 mod progress;
 mod prompt;
+mod quantize;
 mod report;
 mod seal;
 mod tokenize;
@@ -47,6 +48,7 @@ const SUBCOMMANDS: &[Entry] = &[
     (generate::command, generate::run),
     (finetune::command, finetune::run),
     (eval::command, eval::run),
+    (quantize::command, quantize::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (seal::command, seal::run),

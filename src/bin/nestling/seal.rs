@@ -23,7 +23,7 @@ pub fn command() -> Command {
              Also for adapters. A key file holds 32 bytes or 64 hexadecimal digits.",
         )
         .arg(input("The model or adapter: a GGUF file"))
-        .arg(out("The sealed file to write"))
+        .arg(flags::output("FILE", "The sealed file to write"))
         .arg(flags::json("Print one JSON object"));
     flags::add::<SealOptions>(command)
 }
@@ -38,26 +38,9 @@ pub fn input(help: &'static str) -> Arg {
         .help(help)
 }
 
-/// `-o FILE`.
-pub fn out(help: &'static str) -> Arg {
-    Arg::new("output")
-        .short('o')
-        .long("output")
-        .value_name("FILE")
-        .value_parser(value_parser!(PathBuf))
-        .value_hint(ValueHint::FilePath)
-        .required(true)
-        .help(help)
-}
-
-/// What [`input`] and [`out`] took. Clap has refused a command line without them.
-pub fn paths(matches: &ArgMatches) -> [PathBuf; 2] {
-    ["input", "output"].map(|id| matches.get_one::<PathBuf>(id).cloned().unwrap_or_default())
-}
-
 pub fn run(matches: &ArgMatches) -> Outcome {
     let options: SealOptions = flags::read(matches)?;
-    let [from, to] = paths(matches);
+    let [from, to] = ["input", "output"].map(|id| flags::path(matches, id));
     interrupt::install(Idle::End)?;
     let work = Work::begin();
     let job = Job::spawn("sealing the model", work.token(), move |monitor| {

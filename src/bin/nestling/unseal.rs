@@ -19,7 +19,7 @@ pub fn command() -> Command {
              Everything is verified before the file is written. To use a sealed model it need not be unsealed.",
         )
         .arg(seal::input("The sealed file"))
-        .arg(seal::out("The model to write"))
+        .arg(flags::output("FILE", "The model to write"))
         .arg(
             Arg::new("force")
                 .long("force")
@@ -30,7 +30,8 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> Outcome {
-    let (keys, [from, to]) = (flags::keys(matches)?, seal::paths(matches));
+    let keys = flags::keys(matches)?;
+    let [from, to] = ["input", "output"].map(|id| flags::path(matches, id));
     let source = Source::path(&from).with_keys(&keys.key, &keys.public_key);
     if !source.is_sealed()? {
         return Err(Failure::new(

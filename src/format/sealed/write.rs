@@ -47,7 +47,7 @@ pub struct SealReport {
 /// Seals a GGUF file, a model or an adapter: encrypts it with the key of the options, signs it with the sign key, or both.
 ///
 /// # Errors
-/// `InvalidOption` without a key; `Gguf...` for a bad file, `GgufSplit` for a part of one; `SealAgain`, `SealInputChanged`,
+/// `InvalidOption` without a key; `Gguf...` for a bad file, `GgufSplit` for a part of one; `SealAgain`, `SourceChanged`,
 /// `OutputExists`, `OutputIsInput`, `Cancelled`, and those of files: the output is as it was then.
 pub fn seal(
     input: &Path,
@@ -203,7 +203,7 @@ impl Sealing {
         }
         if hex(&hash.finalize()) != expected {
             bail!(
-                SealInputChanged,
+                SourceChanged,
                 "the model's file changed while it was sealed; seal it again when nobody writes to it"
             )
         }
