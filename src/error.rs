@@ -284,6 +284,38 @@ codes! {
     TextTooShort = 1103,
     /// A tensor cannot be left out: the model needs it.
     TensorNeeded = 1104,
+
+    // 1200-1299: sealed files.
+    /// The header of a sealed file is damaged.
+    SealHeader = 1200,
+    /// The file was sealed in a version of the format that this build does not read.
+    SealVersion = 1201,
+    /// A sealed file is shorter than its header says.
+    SealTruncated = 1202,
+    /// A sealed file is longer than its header says.
+    SealTrailing = 1203,
+    /// The file is encrypted and no key was given.
+    SealKeyMissing = 1204,
+    /// The file was encrypted with another key.
+    SealKeyWrong = 1205,
+    /// A key or a key file does not hold a key.
+    SealKeyFormat = 1206,
+    /// A key was given, but the file is not encrypted.
+    SealNotEncrypted = 1207,
+    /// A public key was given, but the file is not signed.
+    SealNotSigned = 1208,
+    /// The file is signed, but not by the owner of the public key.
+    SealSigner = 1209,
+    /// The signature does not belong to what is in the file.
+    SealSignature = 1210,
+    /// The manifest of a sealed file is damaged.
+    SealManifest = 1211,
+    /// A chunk of a sealed file was changed, moved or taken from another file.
+    SealChunk = 1212,
+    /// A part of a sealed file is not what its manifest says.
+    SealDigest = 1213,
+    /// The file that should be sealed is sealed already.
+    SealAgain = 1214,
 }
 
 /// What went wrong: a stable [`Code`] and a message with what, where and the remedy.

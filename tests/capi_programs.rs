@@ -24,6 +24,7 @@ const PROGRAMS: &[&str] = &[
     "evaluation",
     "quantize",
     "adapter_files",
+    "seal",
 ];
 
 fn run_all(runner: impl Fn(&Path) -> Command) {

@@ -76,7 +76,7 @@ impl Adapter {
         check_fit(&file, &model.info().architecture, weight)?;
         let part = file.part();
         let memory = part.memory();
-        let input = match (&memory, part.file()) {
+        let input = match (memory, part.file()) {
             (Some(bytes), _) => Input::Memory(bytes),
             (None, Some(file)) => Input::File { file, offset: part.offset() },
             (None, None) => bail!(Internal, "an adapter is neither a file nor in memory"),

@@ -8,7 +8,7 @@ use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
     self, AdapterOptions, DatasetOptions, EvaluationOptions, GenerationOptions, Input,
-    MergeOptions, ModelOptions, Options, QuantizeOptions, SessionOptions, Spec, TrainerOptions,
+    MergeOptions, ModelOptions, Options, QuantizeOptions, SealOptions, SessionOptions, Spec, TrainerOptions,
 };
 
 /// The defaults of every kind.
@@ -22,6 +22,7 @@ const KINDS: &[fn() -> OptionSet] = &[
     OptionSet::default_of::<AdapterOptions>,
     OptionSet::default_of::<MergeOptions>,
     OptionSet::default_of::<QuantizeOptions>,
+    OptionSet::default_of::<SealOptions>,
 ];
 /// The kinds to which adapters belong.
 const WITH_ADAPTERS: &[&str] =
@@ -132,17 +133,6 @@ impl OptionSet {
             )
         };
         Ok(value)
-    }
-
-    /// No option takes bytes yet: the error says what the key takes.
-    pub(super) fn set_bytes(&mut self, key: &str, n: usize) -> Result<()> {
-        self.get(key)?;
-        bail!(
-            InvalidOption,
-            "{} option {key}: {n} bytes are not accepted, no option takes bytes; set it as a number, \
-             flag or text",
-            self.kind()
-        )
     }
 
     pub(super) fn add_adapter(&mut self, adapter: &Adapter, scale: f64) -> Result<()> {

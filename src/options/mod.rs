@@ -5,6 +5,8 @@ mod adapter;
 mod dataset;
 mod evaluation;
 mod quantize;
+mod seal;
+mod secret;
 mod table;
 mod trainer;
 mod value;
@@ -13,6 +15,8 @@ pub use adapter::{AdapterFormat, AdapterOptions, AverageMethod, MergeOptions};
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
 pub use quantize::QuantizeOptions;
+pub use seal::SealOptions;
+pub use secret::Secret;
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
 pub use value::{Auto, Input, Kind, Value};
@@ -89,6 +93,8 @@ options! {
         repack: Repack = Repack::Auto, (), "Whether weights are copied into private memory in a layout that is faster for the engine; auto = where accel has no faster kernels.";
         check_tensors: bool = false, (), "Check every weight for invalid numbers while loading (slow).";
         vocab_only: bool = false, (), "Load the tokenizer only: no weights, no sessions; memory can still be planned.";
+        key: Secret = Secret::none(), (), "The key of an encrypted file; a file that is not encrypted is then refused.";
+        public_key: Secret = Secret::none(), (), "Whose signature the file must have; a file without it is refused.";
     }
 }
 
@@ -166,6 +172,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (AdapterOptions::NAME, AdapterOptions::specs()),
         (MergeOptions::NAME, MergeOptions::specs()),
         (QuantizeOptions::NAME, QuantizeOptions::specs()),
+        (SealOptions::NAME, SealOptions::specs()),
     ]
 }
 
@@ -196,6 +203,7 @@ mod tests {
         check::<QuantizeOptions>();
         check::<AdapterOptions>();
         check::<MergeOptions>();
+        check::<SealOptions>();
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Model {
 
     /// Weights that stay in the mapped file: all that is not repacked or on a device.
     fn mapped(&self, parts: &[MemoryPart]) -> u64 {
-        if !self.options().use_mmap || self.files().parts().iter().any(|p| p.memory().is_some()) {
+        if !self.options().use_mmap || self.files().parts().iter().any(|p| p.in_memory()) {
             return 0;
         }
         let private = |p: &&MemoryPart| p.device.is_some() || p.name.contains("REPACK");

@@ -369,15 +369,13 @@ static void null_evaluation(fixture *f) {
     nest_options_free(one);
     NULLS(nest_job_take_evaluation(NULL, &evaluation));
     NULLS(nest_job_take_evaluation(job, NULL));
-    nest_string *made = NULL;
     nest_job *quantizing = NULL;
     NULLS(nest_quantize_job(NULL, "x", NULL, NULL, &quantizing));
     NULLS(nest_quantize_job(f->source, NULL, NULL, NULL, &quantizing));
     NULLS(nest_quantize_job(f->source, "x", NULL, NULL, NULL));
     CHECK(quantizing == NULL);
-    NULLS(nest_job_take_report(NULL, &made));
+    NULLS(nest_job_take_report(NULL, &json));
     NULLS(nest_job_take_report(job, NULL));
-    CHECK(made == NULL);
     nest_job_free(job);
     NULLS(nest_evaluation_get_report(NULL, &report));
     NULLS(nest_evaluation_get_report(made, NULL));
@@ -391,11 +389,23 @@ static void null_evaluation(fixture *f) {
     nest_evaluation_free(NULL);
 }
 
+static void null_seal(fixture *f) {
+    nest_job *job = NULL;
+    nest_source *keyed = NULL;
+    NULLS(nest_seal_job(NULL, "out", NULL, NULL, &job));
+    NULLS(nest_seal_job("in", NULL, NULL, NULL, &job));
+    NULLS(nest_seal_job("in", "out", NULL, NULL, NULL));
+    NULLS(nest_source_new_with_keys(NULL, NULL, &keyed));
+    NULLS(nest_source_new_with_keys(f->source, NULL, NULL));
+    CHECK(job == NULL && keyed == NULL);
+}
+
 static void all(fixture *f) {
     null_pointers(f);
     null_training(f);
     null_evaluation(f);
     null_adapter_files(f);
+    null_seal(f);
 }
 
 int main(int argc, char **argv) {

@@ -16,6 +16,7 @@ const SECTIONS: &[&str] = &[
     "source",
     "cancel",
     "adapter+model+options+job",
+    "seal",
     "tokenizer",
     "decoder",
     "messages",

@@ -6,6 +6,7 @@ use nestling::model::Model;
 use nestling::session::Session;
 
 use crate::failure::Outcome;
+use crate::flags;
 
 /// The flag, which may be given several times.
 pub fn arg() -> Arg {
@@ -20,9 +21,10 @@ pub fn arg() -> Arg {
 /// Loads what [`arg`] names, for a model.
 pub fn open(model: &Model, matches: &ArgMatches) -> Outcome<Vec<(Adapter, f32)>> {
     let mut adapters = Vec::new();
+    let keys = flags::keys(matches)?;
     for value in matches.get_many::<String>("adapter").into_iter().flatten() {
         let (path, scale) = split(value);
-        adapters.push((Adapter::open(model, path)?, scale));
+        adapters.push((Adapter::open(model, flags::keyed(path.as_ref(), &keys)?)?, scale));
     }
     Ok(adapters)
 }

@@ -17,6 +17,7 @@ mod flags;
 mod generate;
 mod inspect;
 mod interrupt;
+mod keygen;
 mod load;
 mod loss_curve;
 mod merge;
@@ -28,7 +29,9 @@ mod progress;
 mod prompt;
 mod quantize;
 mod report;
+mod seal;
 mod tokenize;
+mod unseal;
 mod version;
 
 use std::io::Write as _;
@@ -52,6 +55,9 @@ const SUBCOMMANDS: &[Entry] = &[
     (quantize::command, quantize::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
+    (seal::command, seal::run),
+    (unseal::command, unseal::run),
+    (keygen::command, keygen::run),
     (plan::command, plan::run),
     (devices::command, devices::run),
     (options::command, options::run),
