@@ -9,6 +9,7 @@ pub mod chat;
 pub mod dataset;
 pub mod device;
 pub mod error;
+pub mod embedding;
 pub mod eval;
 pub mod format;
 pub mod generation;

@@ -2,12 +2,14 @@
 //! ABI uses, the command-line flag and the line of the printed reference.
 
 mod dataset;
+mod embedding;
 mod evaluation;
 mod table;
 mod trainer;
 mod value;
 
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
+pub use embedding::{EmbeddingOptions, PoolingType};
 pub use evaluation::EvaluationOptions;
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
@@ -159,6 +161,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
+        (EmbeddingOptions::NAME, EmbeddingOptions::specs()),
     ]
 }
 
@@ -186,6 +189,7 @@ mod tests {
         check::<EncodingOptions>();
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
+        check::<EmbeddingOptions>();
     }
 
     #[test]
