@@ -74,6 +74,10 @@ def t5(name, seed, **config):
                 parameter.add_(0.1 * torch.randn_like(parameter))
         for stack in (model.encoder, model.decoder):
             stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight.copy_(torch.randn(8, 2))
+        if not config.scale_decoder_outputs:
+            # transformers makes every T5 tied; published gated ones have an output matrix of their own.
+            model.config.tie_word_embeddings = False
+            model.lm_head.weight = torch.nn.Parameter(0.25 * torch.randn_like(model.shared.weight))
     model.save_pretrained(directory)
     cases = []
     for text in TEXTS:
@@ -89,9 +93,8 @@ def t5(name, seed, **config):
             "text": text, "tokens": source, "answer": answer[1:], "logits": [rounded(l) for l in logits],
             "mean": rounded(encoded.mean(0)),
         })  # fmt: skip
-    # transformers scales what goes into a tied output matrix; the converter and the engine do not.
-    tied = model.lm_head.weight.data_ptr() == model.shared.weight.data_ptr()
-    scale = config.d_model**-0.5 if tied else 1.0
+    # transformers scales what goes into a tied output matrix; this converter and the engine do not.
+    scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
     return {"file": convert(directory, name), "logit_scale": scale, "cases": cases}
 
 
