@@ -147,7 +147,7 @@ sys.path[:0] = [str(LLAMA_CPP), str(LLAMA_CPP / "gguf-py")]
 (HERE / "encoders").mkdir(exist_ok=True)
 found = {
     "t5": t5("t5", 1, feed_forward_proj="relu", tie_word_embeddings=True),
-    "t5-gated": t5("t5-gated", 2, feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    "t5-gated": t5("t5-gated", 2, feed_forward_proj="gated-gelu", tie_word_embeddings=False, initializer_factor=0.7),
     "bert-mean": bert("bert-mean", 3, "mean", 32, 64),
     "bert-cls": bert("bert-cls", 4, "cls", 16, 96),
 }
