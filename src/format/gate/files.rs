@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Hparams, arch, hparams, layout, split, tensors, types, vocab};
+use super::{encoder, Hparams, arch, hparams, layout, split, tensors, types, vocab};
 use crate::error::{Context, Result};
 use crate::format::gguf::{Gguf, TensorInfo};
 use crate::format::source::{Access, Opened, Source};
@@ -64,6 +64,7 @@ impl ModelFiles {
         if wanted == Wanted::All || !tensors.is_empty() {
             types::check(&tensors)?;
             tensors::check(&gguf, &hparams, &tensors)?;
+            encoder::check(&gguf, &hparams, &tensors)?;
         }
         Ok(Self { parts, hparams, gguf: gguf.clone() })
     }
