@@ -78,6 +78,8 @@ codes! {
     OutputExists = 104,
     /// The file that should be written is one that is read.
     OutputIsInput = 105,
+    /// A file was written to by somebody else while it was read.
+    SourceChanged = 106,
 
     // 200-299: the GGUF gate. One rule, one code.
     /// The file is shorter than its own structures say.
@@ -272,6 +274,12 @@ codes! {
     QuantizeType = 1100,
     /// A number of a tensor cannot be stored in the type that it shall have.
     TensorValue = 1101,
+    /// The file is not an importance matrix that this build reads, or it is damaged.
+    ImatrixFormat = 1102,
+    /// The text has too few tokens to measure a model with it.
+    TextTooShort = 1103,
+    /// A tensor cannot be left out: the model needs it.
+    TensorNeeded = 1104,
 }
 
 /// What went wrong: a stable [`Code`] and a message with what, where and the remedy.

@@ -234,7 +234,8 @@ fn options_lists_every_key_and_generate_has_every_flag() {
             let flag = row["flag"].as_str().unwrap();
             assert!(printed.contains(&format!("  {flag}  {}\n", spec.key)), "{flag}");
             assert!(
-                help.contains(flag) || ["dataset", "trainer", "evaluation"].contains(&kind),
+                help.contains(flag)
+                    || ["dataset", "trainer", "evaluation", "embedding"].contains(&kind),
                 "{flag}"
             );
         }

@@ -80,9 +80,7 @@ fn texts_in_a_batch_are_as_alone() {
         let golden = golden(name);
         let model = golden.open(Accel::Auto);
         let texts = golden.texts();
-        for pooling in
-            [PoolingType::Mean, PoolingType::Cls, PoolingType::Last, PoolingType::None]
-        {
+        for pooling in [PoolingType::Mean, PoolingType::Cls, PoolingType::Last, PoolingType::None] {
             let together = model.embed(&texts, &pooled(pooling)).unwrap();
             for (i, text) in texts.iter().enumerate() {
                 let alone = model.embed(&[text], &pooled(pooling)).unwrap();
@@ -100,7 +98,8 @@ fn texts_in_a_batch_are_as_alone() {
 #[test]
 fn many_texts_take_several_batches() {
     let model = golden("bert-mean").open(Accel::Auto);
-    let texts: Vec<_> = (0..150).map(|i| format!("boat {} of {i}", "the ".repeat(i % 17))).collect();
+    let texts: Vec<_> =
+        (0..150).map(|i| format!("boat {} of {i}", "the ".repeat(i % 17))).collect();
     let all = model.embed(&texts, &options()).unwrap();
     assert_eq!(all.len(), 150);
     for i in [0, 31, 32, 77, 149] {

@@ -13,7 +13,8 @@ use support::encoders::{cosine, floats};
 /// All sentences of `tests/golden/minilm.json` at once, against the vectors there.
 fn compare(path: &Path, accel: Accel) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/minilm.json");
-    let golden: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
+    let golden: Vec<Json> =
+        serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
     let texts: Vec<_> = golden.iter().map(|row| row["text"].as_str().unwrap()).collect();
     let model = Model::open(path, &ModelOptions { accel, ..Default::default() }).unwrap();
     let options = EmbeddingOptions { n_threads: Auto::Value(1), ..Default::default() };

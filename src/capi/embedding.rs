@@ -49,7 +49,7 @@ pub unsafe extern "C" fn nest_model_embed(
         let texts = list(texts, n_texts, "texts")?.iter().map(|t| text(*t, "texts"));
         let texts = texts.collect::<Result<Vec<_>>>()?;
         let monitor = Monitor::new(token(cancel));
-        let found = model.0.embed_with(&texts, &options::embedding(options)?, &monitor)?;
+        let found = model.0.embed_with(&texts, &options::of(options)?, &monitor)?;
         out.set(nest_embeddings(found));
         Ok(())
     })
@@ -101,10 +101,11 @@ pub unsafe extern "C" fn nest_embeddings_data(
     index: u64,
 ) -> *const f32 {
     let index = usize::try_from(index).unwrap_or(usize::MAX);
-    // SAFETY: NULL, or embeddings that are not freed.
-    guard_or(std::ptr::null(), || match unsafe { optional(embeddings) }.map(|e| e.0.get(index)) {
-        Some(found) if !found.is_empty() => found.as_ptr(),
-        _ => std::ptr::null(),
+    guard_or(std::ptr::null(), || {
+        // SAFETY: NULL, or embeddings that are not freed.
+        let embeddings = unsafe { optional(embeddings) };
+        let found = embeddings.as_ref().map(|e| e.0.get(index)).unwrap_or_default();
+        if found.is_empty() { std::ptr::null() } else { found.as_ptr() }
     })
 }
 

@@ -86,7 +86,8 @@ impl Drop for Lease {
         let keeps_text = self.params.work == Work::EncodeDecode;
         if keeps_text
             || self.model.pool().lock().len() >= IDLE
-            || context.set_adapters(&[]).is_err() {
+            || context.set_adapters(&[]).is_err()
+        {
             return;
         }
         context.clear(true);

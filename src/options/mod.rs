@@ -4,6 +4,7 @@
 mod dataset;
 mod embedding;
 mod evaluation;
+mod quantize;
 mod table;
 mod trainer;
 mod value;
@@ -11,6 +12,7 @@ mod value;
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use embedding::{EmbeddingOptions, PoolingType};
 pub use evaluation::EvaluationOptions;
+pub use quantize::QuantizeOptions;
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
 pub use value::{Auto, Input, Kind, Value};
@@ -162,6 +164,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
         (EmbeddingOptions::NAME, EmbeddingOptions::specs()),
+        (QuantizeOptions::NAME, QuantizeOptions::specs()),
     ]
 }
 
@@ -190,6 +193,7 @@ mod tests {
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
         check::<EmbeddingOptions>();
+        check::<QuantizeOptions>();
     }
 
     #[test]

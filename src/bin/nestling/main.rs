@@ -7,6 +7,7 @@ mod chat_command;
 mod chat_input;
 mod completions;
 mod devices;
+mod embed;
 mod eval;
 mod failure;
 mod file;
@@ -24,6 +25,7 @@ mod output;
 mod plan;
 mod progress;
 mod prompt;
+mod quantize;
 mod report;
 mod tokenize;
 mod version;
@@ -44,6 +46,8 @@ const SUBCOMMANDS: &[Entry] = &[
     (generate::command, generate::run),
     (finetune::command, finetune::run),
     (eval::command, eval::run),
+    (embed::command, embed::run),
+    (quantize::command, quantize::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (plan::command, plan::run),

@@ -84,8 +84,14 @@ fn t5(gguf: &Gguf, h: &Hparams, tensors: &Tensors) -> Result<()> {
 fn check_heads(h: &Hparams) -> Result<()> {
     let first = h.n_head.first().copied().unwrap_or(0);
     let uniform = h.n_head.iter().chain(&h.n_head_kv).all(|&n| n == first);
-    let square = h.arch != "bert" || u64::from(first) * u64::from(h.n_embd_head_k) == h.n_embd.into();
-    if first == 0 || !uniform || h.n_embd_head_k == 0 || h.n_embd_head_k != h.n_embd_head_v || !square {
+    let square =
+        h.arch != "bert" || u64::from(first) * u64::from(h.n_embd_head_k) == u64::from(h.n_embd);
+    if first == 0
+        || !uniform
+        || h.n_embd_head_k == 0
+        || h.n_embd_head_k != h.n_embd_head_v
+        || !square
+    {
         bail!(
             GgufHeadCount,
             "{} needs the same number of heads, above zero, in every layer, with keys and values of the same width; \

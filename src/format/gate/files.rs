@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{encoder, Hparams, arch, hparams, layout, split, tensors, types, vocab};
+use super::{Hparams, arch, encoder, hparams, layout, split, tensors, types, vocab};
 use crate::error::{Context, Result};
 use crate::format::gguf::{Gguf, TensorInfo};
 use crate::format::source::{Access, Opened, Source};
