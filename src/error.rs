@@ -206,6 +206,14 @@ codes! {
     ContextFull = 502,
     /// The model's cache cannot be shifted.
     CannotShift = 503,
+    /// A text is longer than the model reads at once.
+    EmbeddingTooLong = 510,
+    /// The model's file does not say how vectors become one, or the model does not give vectors.
+    EmbeddingPooling = 511,
+    /// More dimensions were asked for than the model's vectors have.
+    EmbeddingDimensions = 512,
+    /// The model's file does not say with which token its decoder begins.
+    NoDecoderStart = 520,
 
     // 600-699: state files.
     /// The file is not a session state of a version that this build reads.

@@ -8,6 +8,7 @@ pub mod capi;
 pub mod chat;
 pub mod dataset;
 pub mod device;
+pub mod embedding;
 pub mod error;
 pub mod eval;
 pub mod format;

@@ -15,6 +15,7 @@ fn tiny(directory: &Path) -> std::path::PathBuf {
 
 /// Wrong calls of every kind, and handles in every order.
 const PROGRAMS: &[&str] = &[
+    "embedding",
     "nulls",
     "misuse",
     "lifetimes",

@@ -40,6 +40,7 @@ mod dataset;
 mod dataset_parts;
 mod decoder;
 mod device;
+mod embedding;
 mod error;
 mod evaluation;
 mod examples;

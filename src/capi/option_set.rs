@@ -7,8 +7,7 @@ use serde_json::json;
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, AdapterOptions, DatasetOptions, EvaluationOptions, GenerationOptions, Input,
-    MergeOptions, ModelOptions, Options, QuantizeOptions, SealOptions, SessionOptions, Spec, TrainerOptions,
+    self, AdapterOptions, DatasetOptions, EmbeddingOptions, EvaluationOptions, GenerationOptions, Input, MergeOptions, ModelOptions, Options, QuantizeOptions, SealOptions, SessionOptions, Spec, TrainerOptions,
 };
 
 /// The defaults of every kind.
@@ -21,6 +20,7 @@ const KINDS: &[fn() -> OptionSet] = &[
     OptionSet::default_of::<EvaluationOptions>,
     OptionSet::default_of::<AdapterOptions>,
     OptionSet::default_of::<MergeOptions>,
+    OptionSet::default_of::<EmbeddingOptions>,
     OptionSet::default_of::<QuantizeOptions>,
     OptionSet::default_of::<SealOptions>,
 ];

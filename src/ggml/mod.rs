@@ -8,6 +8,7 @@
 mod accel;
 mod adapter;
 mod batch;
+mod cache;
 mod compute;
 mod context;
 mod custom;
@@ -26,6 +27,7 @@ mod shim;
 mod state;
 mod threads;
 mod vocab;
+mod work;
 mod workspace;
 
 pub(crate) use accel::{kernels, replaces_repacking};
@@ -44,4 +46,5 @@ pub(crate) use quantize::{dequantize, quantize};
 #[cfg(test)]
 pub(crate) use quantize_oracle::engine_quantize;
 pub(crate) use vocab::RawVocab;
+pub(crate) use work::{Pooling, Work};
 pub(crate) use workspace::{ALIGNMENT, F32, Held, I32, Shape, Tensor, Workspace, WorkspaceBytes};

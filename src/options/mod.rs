@@ -3,6 +3,7 @@
 
 mod adapter;
 mod dataset;
+mod embedding;
 mod evaluation;
 mod quantize;
 mod seal;
@@ -13,6 +14,7 @@ mod value;
 
 pub use adapter::{AdapterFormat, AdapterOptions, AverageMethod, MergeOptions};
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
+pub use embedding::{EmbeddingOptions, PoolingType};
 pub use evaluation::EvaluationOptions;
 pub use quantize::QuantizeOptions;
 pub use seal::SealOptions;
@@ -171,6 +173,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
         (AdapterOptions::NAME, AdapterOptions::specs()),
         (MergeOptions::NAME, MergeOptions::specs()),
+        (EmbeddingOptions::NAME, EmbeddingOptions::specs()),
         (QuantizeOptions::NAME, QuantizeOptions::specs()),
         (SealOptions::NAME, SealOptions::specs()),
     ]
@@ -200,6 +203,7 @@ mod tests {
         check::<EncodingOptions>();
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
+        check::<EmbeddingOptions>();
         check::<QuantizeOptions>();
         check::<AdapterOptions>();
         check::<MergeOptions>();

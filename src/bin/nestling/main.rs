@@ -8,6 +8,7 @@ mod chat_command;
 mod chat_input;
 mod completions;
 mod devices;
+mod embed;
 mod eval;
 mod failure;
 mod file;
@@ -52,6 +53,7 @@ const SUBCOMMANDS: &[Entry] = &[
     (eval::command, eval::run),
     (adapter::command, adapter::run),
     (merge::command, merge::run),
+    (embed::command, embed::run),
     (quantize::command, quantize::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),

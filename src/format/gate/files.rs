@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 
-use super::{Hparams, arch, hparams, layout, split, tensors, types, vocab};
+use super::{Hparams, arch, encoder, hparams, layout, split, tensors, types, vocab};
 use crate::error::{Context, Result};
 use crate::format::gguf::{Gguf, TensorInfo};
 use crate::format::source::{Access, Opened, Source};
@@ -63,6 +63,7 @@ impl ModelFiles {
         if wanted == Wanted::All || !tensors.is_empty() {
             types::check(&tensors)?;
             tensors::check(&gguf, &hparams, &tensors)?;
+            encoder::check(&gguf, &hparams, &tensors)?;
         }
         Ok(Self { parts, hparams, gguf: gguf.clone() })
     }
