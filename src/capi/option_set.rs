@@ -7,7 +7,9 @@ use serde_json::json;
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, AdapterOptions, DatasetOptions, EmbeddingOptions, EvaluationOptions, GenerationOptions, Input, MergeOptions, ModelOptions, Options, QuantizeOptions, SealOptions, SessionOptions, Spec, TrainerOptions,
+    self, AdapterOptions, DatasetOptions, EmbeddingOptions, EvaluationOptions, GenerationOptions,
+    Input, MergeOptions, ModelOptions, Options, QuantizeOptions, SealOptions, SessionOptions, Spec,
+    TrainerOptions,
 };
 
 /// The defaults of every kind.
