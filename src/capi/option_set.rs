@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, DatasetOptions, EvaluationOptions, GenerationOptions, Input, ModelOptions, Options,
-    QuantizeOptions, SessionOptions, Spec, TrainerOptions,
+    self, ConvertOptions, DatasetOptions, EvaluationOptions, GenerationOptions, Input,
+    ModelOptions, Options, QuantizeOptions, SessionOptions, Spec, TrainerOptions,
 };
 
 /// The defaults of every kind.
@@ -20,6 +20,7 @@ const KINDS: &[fn() -> OptionSet] = &[
     OptionSet::default_of::<TrainerOptions>,
     OptionSet::default_of::<EvaluationOptions>,
     OptionSet::default_of::<QuantizeOptions>,
+    OptionSet::default_of::<ConvertOptions>,
 ];
 /// The kinds to which adapters belong.
 const WITH_ADAPTERS: &[&str] =

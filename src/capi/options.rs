@@ -28,7 +28,7 @@ impl nest_options {
 }
 
 /// The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer",
-/// "evaluation" or "quantize".
+/// "evaluation", "quantize" or "convert".
 ///
 /// Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
 ///

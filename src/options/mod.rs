@@ -1,6 +1,7 @@
 //! Every option of the library, in tables: one row gives the typed field, the setter by key that the C
 //! ABI uses, the command-line flag and the line of the printed reference.
 
+mod convert;
 mod dataset;
 mod evaluation;
 mod quantize;
@@ -8,6 +9,7 @@ mod table;
 mod trainer;
 mod value;
 
+pub use convert::ConvertOptions;
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
 pub use quantize::QuantizeOptions;
@@ -162,6 +164,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
         (QuantizeOptions::NAME, QuantizeOptions::specs()),
+        (ConvertOptions::NAME, ConvertOptions::specs()),
     ]
 }
 
@@ -190,6 +193,7 @@ mod tests {
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
         check::<QuantizeOptions>();
+        check::<ConvertOptions>();
     }
 
     #[test]

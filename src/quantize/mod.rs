@@ -25,6 +25,7 @@ pub use output::Written;
 pub(crate) use output::{Importances, plan, write_model};
 pub(crate) use piece::{Piece, Rows};
 use role::Role;
+pub(crate) use role::may_change;
 pub(crate) use stored::stored;
 pub(crate) use types::types_for;
 
@@ -120,7 +121,7 @@ pub(crate) fn say_types(kv: &mut Vec<(String, Value)>, options: &QuantizeOptions
 ///
 /// # Errors
 /// `QuantizeType` names the first tensor that would get one without an importance matrix.
-fn check_importances(
+pub(crate) fn check_importances(
     pieces: &[Piece<'_>],
     types: &[GgmlType],
     options: &QuantizeOptions,
