@@ -8,6 +8,8 @@ mod output;
 mod piece;
 mod role;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::path::{Path, PathBuf};

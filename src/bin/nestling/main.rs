@@ -24,6 +24,7 @@ mod output;
 mod plan;
 mod progress;
 mod prompt;
+mod quantize;
 mod report;
 mod tokenize;
 mod version;
@@ -44,6 +45,7 @@ const SUBCOMMANDS: &[Entry] = &[
     (generate::command, generate::run),
     (finetune::command, finetune::run),
     (eval::command, eval::run),
+    (quantize::command, quantize::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (plan::command, plan::run),
