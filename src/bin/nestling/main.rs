@@ -6,6 +6,7 @@ mod chat;
 mod chat_command;
 mod chat_input;
 mod completions;
+mod convert;
 mod devices;
 mod eval;
 mod failure;
@@ -45,6 +46,7 @@ const SUBCOMMANDS: &[Entry] = &[
     (generate::command, generate::run),
     (finetune::command, finetune::run),
     (eval::command, eval::run),
+    (convert::command, convert::run),
     (quantize::command, quantize::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
