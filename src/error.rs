@@ -276,6 +276,12 @@ codes! {
     QuantizeType = 1100,
     /// A number of a tensor cannot be stored in the type that it shall have.
     TensorValue = 1101,
+    /// The file is not an importance matrix that this build reads, or it is damaged.
+    ImatrixFormat = 1102,
+    /// The text has too few tokens to measure a model with it.
+    TextTooShort = 1103,
+    /// A tensor cannot be left out: the model needs it.
+    TensorNeeded = 1104,
 }
 
 /// What went wrong: a stable [`Code`] and a message with what, where and the remedy.

@@ -26,7 +26,7 @@ use crate::format::check_output;
 use crate::format::gguf::{GgmlType, Value};
 use crate::job::Monitor;
 use crate::options::{ConvertOptions, Options, QuantizeOptions};
-use crate::quantize::{Piece, Written, check_importances, plan, say_types, threads, write_model};
+use crate::quantize::{Piece, Written, write_typed};
 
 use arch::{Arch, Extra, Kind, More};
 use checkpoint::Checkpoint;
@@ -66,14 +66,10 @@ pub fn convert(
 ) -> Result<Converted> {
     options.validate()?;
     let (dir, path) = (dir.as_ref(), path.as_ref());
-    let model = prepare(dir, options)?;
+    let mut model = prepare(dir, options)?;
     let inputs: Vec<_> = model.inputs.iter().map(PathBuf::as_path).collect();
     check_output(path, options.force || options.dry_run, &inputs)?;
-    let written = if options.dry_run {
-        plan(&model.pieces, &model.types)?
-    } else {
-        model.write(path, monitor)?
-    };
+    let written = model.write(path, monitor)?;
     Ok(Converted {
         path: path.to_owned(),
         architecture: model.architecture.to_owned(),
@@ -98,9 +94,10 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn write(&self, path: &Path, monitor: &Monitor) -> Result<Written> {
-        let (kv, threads) = (&self.kv, threads(&self.options));
-        let written = write_model(path, kv, &self.pieces, &self.types, &|_| None, threads, monitor);
+    fn write(&mut self, path: &Path, monitor: &Monitor) -> Result<Written> {
+        let written =
+            write_typed(path, &mut self.kv, &self.pieces, &self.types, &self.options, monitor)
+                .map(|done| done.written);
         // A file that became shorter is noticed by reading beyond its end: what happened is said instead.
         written.map_err(|e| match e.code() {
             Code::Io => self.changed().err().unwrap_or(e),
@@ -139,11 +136,10 @@ fn prepare(dir: &Path, options: &ConvertOptions) -> Result<Prepared> {
     set_all(&mut kv, facts(arch, &config)?);
     set_all(&mut kv, more.kv);
     let n_rows = pieces.iter().find(|p| p.name == "token_embd.weight").map_or(0, Piece::n_rows);
-    set_all(&mut kv, vocab::vocabulary(dir, &config.json(), n_rows)?);
+    let pre = Some(options.pre_tokenizer.as_str()).filter(|pre| !pre.is_empty());
+    set_all(&mut kv, vocab::vocabulary(dir, &config.json(), n_rows, pre)?);
     let options = types::decide(options, &pieces)?;
     let types = types::types(&pieces, &kv, arch.name, &options)?;
-    check_importances(&pieces, &types, &options)?;
-    say_types(&mut kv, &options)?;
     let mut inputs: Vec<_> = checkpoint.paths().map(Path::to_owned).collect();
     let beside = ["config.json", "tokenizer.json", "tokenizer.model", "README.md"];
     inputs.extend(beside.iter().map(|name| dir.join(name)));

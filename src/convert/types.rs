@@ -36,7 +36,9 @@ pub(super) fn decide(options: &ConvertOptions, pieces: &[Piece<'_>]) -> Result<Q
         tensor_types: options.tensor_types.clone(),
         output_tensor_type: options.output_tensor_type.clone(),
         token_embedding_type: options.token_embedding_type.clone(),
+        imatrix: options.imatrix.clone(),
         n_threads: options.n_threads,
+        dry_run: options.dry_run,
         ..QuantizeOptions::default()
     })
 }
