@@ -258,6 +258,10 @@ codes! {
     // 1000-1099: checkpoints of Hugging Face.
     /// A safetensors file is malformed, or holds numbers that cannot be read.
     Safetensors = 1000,
+    /// A checkpoint's tokenizer is malformed, or its parts do not fit together.
+    TokenizerFiles = 1050,
+    /// No pre-tokenizer of the engine is known to cut text as this tokenizer does.
+    PreTokenizer = 1051,
 
     // 1100-1199: quantizing.
     /// No type or mix has that name, or a tensor's shape does not allow it.

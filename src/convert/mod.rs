@@ -1,0 +1,3 @@
+//! From a Hugging Face checkpoint to a model file.
+
+pub(crate) mod vocab;
