@@ -270,6 +270,10 @@ codes! {
     CheckpointTensor = 1004,
     /// A tensor of a checkpoint has another shape than its config.json says.
     CheckpointShape = 1005,
+    /// A checkpoint's tokenizer is malformed, or its parts do not fit together.
+    TokenizerFiles = 1050,
+    /// No pre-tokenizer of the engine is known to cut text as this tokenizer does.
+    PreTokenizer = 1051,
 
     // 1100-1199: quantizing.
     /// No type or mix has that name, or a tensor's shape does not allow it.
