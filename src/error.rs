@@ -280,6 +280,20 @@ codes! {
     // 1000-1099: checkpoints of Hugging Face.
     /// A safetensors file is malformed, or holds numbers that cannot be read.
     Safetensors = 1000,
+    /// The directory has no weights that can be read, or files that its index names are missing.
+    CheckpointFiles = 1001,
+    /// A JSON file of a checkpoint is malformed, or lacks what it must say.
+    CheckpointConfig = 1002,
+    /// No architecture of that name can be converted.
+    CheckpointArchitecture = 1003,
+    /// A tensor of a checkpoint is missing, there twice, or of no known use.
+    CheckpointTensor = 1004,
+    /// A tensor of a checkpoint has another shape than its config.json says.
+    CheckpointShape = 1005,
+    /// A checkpoint's tokenizer is malformed, or its parts do not fit together.
+    TokenizerFiles = 1050,
+    /// No pre-tokenizer of the engine is known to cut text as this tokenizer does.
+    PreTokenizer = 1051,
 
     // 1100-1199: quantizing.
     /// No type or mix has that name, or a tensor's shape does not allow it.

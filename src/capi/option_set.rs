@@ -7,9 +7,9 @@ use serde_json::json;
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, AdapterOptions, DatasetOptions, EmbeddingOptions, EvaluationOptions, GenerationOptions,
-    Input, MergeOptions, ModelOptions, Options, QuantizeOptions, SealOptions, SessionOptions, Spec,
-    TrainerOptions,
+    self, AdapterOptions, ConvertOptions, DatasetOptions, EmbeddingOptions, EvaluationOptions,
+    GenerationOptions, Input, MergeOptions, ModelOptions, Options, QuantizeOptions, SealOptions,
+    SessionOptions, Spec, TrainerOptions,
 };
 
 /// The defaults of every kind.
@@ -25,6 +25,7 @@ const KINDS: &[fn() -> OptionSet] = &[
     OptionSet::default_of::<EmbeddingOptions>,
     OptionSet::default_of::<QuantizeOptions>,
     OptionSet::default_of::<SealOptions>,
+    OptionSet::default_of::<ConvertOptions>,
 ];
 /// The kinds to which adapters belong.
 const WITH_ADAPTERS: &[&str] =

@@ -2,6 +2,7 @@
 //! ABI uses, the command-line flag and the line of the printed reference.
 
 mod adapter;
+mod convert;
 mod dataset;
 mod embedding;
 mod evaluation;
@@ -13,6 +14,7 @@ mod trainer;
 mod value;
 
 pub use adapter::{AdapterFormat, AdapterOptions, AverageMethod, MergeOptions};
+pub use convert::ConvertOptions;
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use embedding::{EmbeddingOptions, PoolingType};
 pub use evaluation::EvaluationOptions;
@@ -176,6 +178,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (EmbeddingOptions::NAME, EmbeddingOptions::specs()),
         (QuantizeOptions::NAME, QuantizeOptions::specs()),
         (SealOptions::NAME, SealOptions::specs()),
+        (ConvertOptions::NAME, ConvertOptions::specs()),
     ]
 }
 
@@ -208,6 +211,7 @@ mod tests {
         check::<AdapterOptions>();
         check::<MergeOptions>();
         check::<SealOptions>();
+        check::<ConvertOptions>();
     }
 
     #[test]

@@ -31,6 +31,7 @@ use mix::Mix;
 pub use output::Written;
 pub(crate) use output::{Importances, plan, write_model};
 pub(crate) use piece::{Piece, Rows};
+pub(crate) use role::may_change;
 pub(crate) use stored::stored;
 pub(crate) use types::types_for;
 
@@ -93,16 +94,31 @@ pub(crate) fn write_quantized(
     monitor: &Monitor,
 ) -> Result<Quantized> {
     let types = types_for(pieces, kv, options)?;
+    write_typed(path, kv, pieces, &types, options, monitor)
+}
+
+/// As [`write_quantized`], with the type of each piece.
+///
+/// # Errors
+/// As [`write_quantized`].
+pub(crate) fn write_typed(
+    path: &Path,
+    kv: &mut Vec<(String, Value)>,
+    pieces: &[Piece<'_>],
+    types: &[GgmlType],
+    options: &QuantizeOptions,
+    monitor: &Monitor,
+) -> Result<Quantized> {
     say_types(kv, options)?;
-    let matrix = importances::read(pieces, &types, options)?;
+    let matrix = importances::read(pieces, types, options)?;
     if let Some(matrix) = &matrix {
         importances::say(kv, matrix, options);
     }
     let written = if options.dry_run {
-        plan(pieces, &types)?
+        plan(pieces, types)?
     } else {
         let of = |name: &str| matrix.as_ref()?.get(name);
-        write_model(path, kv, pieces, &types, &of, threads(options), monitor)?
+        write_model(path, kv, pieces, types, &of, threads(options), monitor)?
     };
     let ftype = options.ftype.to_lowercase();
     Ok(Quantized { path: path.to_owned(), ftype, dry_run: options.dry_run, written })

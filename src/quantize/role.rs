@@ -109,7 +109,7 @@ const KEPT_GLM5_NEXT: &[&str] = &[
 const KEPT_NAMES: &[&str] = &["position_embd.weight", "token_types.weight"];
 
 /// Whether a tensor may get another type.
-pub(super) fn may_change(name: &str, dims: &[u64], architecture: &str) -> bool {
+pub(crate) fn may_change(name: &str, dims: &[u64], architecture: &str) -> bool {
     let is_matrix = dims.iter().skip(1).any(|n| *n > 1);
     is_matrix
         && name.ends_with("weight")

@@ -7,6 +7,7 @@ mod chat;
 mod chat_command;
 mod chat_input;
 mod completions;
+mod convert;
 mod devices;
 mod embed;
 mod eval;
@@ -54,6 +55,7 @@ const SUBCOMMANDS: &[Entry] = &[
     (adapter::command, adapter::run),
     (merge::command, merge::run),
     (embed::command, embed::run),
+    (convert::command, convert::run),
     (quantize::command, quantize::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
