@@ -78,6 +78,8 @@ codes! {
     OutputExists = 104,
     /// The file that should be written is one that is read.
     OutputIsInput = 105,
+    /// A file was written to by somebody else while it was read.
+    SourceChanged = 106,
 
     // 200-299: the GGUF gate. One rule, one code.
     /// The file is shorter than its own structures say.

@@ -9,6 +9,7 @@
 //! all its tokens behind the prompt, with the end of the text; the prompt is evaluated once.
 
 mod divergence;
+mod importance;
 mod measure;
 mod metrics;
 mod prepare;
@@ -26,6 +27,7 @@ use crate::model::Model;
 use crate::options::{EvaluationOptions, Options};
 
 pub use divergence::{Divergence, divergence};
+pub use importance::{ImatrixReport, imatrix, importance};
 pub use metrics::{ClassMetrics, Classification};
 pub use report::{ClassificationDifference, Comparison, Difference, Evaluation};
 

@@ -3,12 +3,16 @@
 
 mod dataset;
 mod evaluation;
+mod imatrix;
+mod quantize;
 mod table;
 mod trainer;
 mod value;
 
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
+pub use imatrix::ImatrixOptions;
+pub use quantize::QuantizeOptions;
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
 pub use value::{Auto, Input, Kind, Value};
@@ -159,6 +163,8 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
+        (QuantizeOptions::NAME, QuantizeOptions::specs()),
+        (ImatrixOptions::NAME, ImatrixOptions::specs()),
     ]
 }
 
@@ -186,6 +192,8 @@ mod tests {
         check::<EncodingOptions>();
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
+        check::<QuantizeOptions>();
+        check::<ImatrixOptions>();
     }
 
     #[test]

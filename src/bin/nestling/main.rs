@@ -14,6 +14,7 @@ mod finetune;
 mod finetune_plan;
 mod flags;
 mod generate;
+mod imatrix;
 mod inspect;
 mod interrupt;
 mod load;
@@ -21,6 +22,7 @@ mod loss_curve;
 mod metadata;
 mod options;
 mod output;
+mod paths;
 mod plan;
 mod progress;
 mod prompt;
@@ -44,6 +46,7 @@ const SUBCOMMANDS: &[Entry] = &[
     (generate::command, generate::run),
     (finetune::command, finetune::run),
     (eval::command, eval::run),
+    (imatrix::command, imatrix::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (plan::command, plan::run),
