@@ -35,6 +35,7 @@
 mod adapter;
 mod argument;
 mod cancel;
+mod compare;
 mod dataset;
 mod dataset_parts;
 mod decoder;
@@ -66,6 +67,7 @@ mod version;
 
 pub use adapter::*;
 pub use cancel::*;
+pub use compare::*;
 pub use dataset::*;
 pub use dataset_parts::*;
 pub use decoder::*;

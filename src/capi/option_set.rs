@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, DatasetOptions, EvaluationOptions, GenerationOptions, ImatrixOptions, Input,
-    ModelOptions, Options, QuantizeOptions, SessionOptions, Spec, TrainerOptions,
+    self, CompareOptions, DatasetOptions, EvaluationOptions, GenerationOptions, ImatrixOptions,
+    Input, ModelOptions, Options, QuantizeOptions, SessionOptions, Spec, TrainerOptions,
 };
 
 /// The defaults of every kind.
@@ -21,6 +21,7 @@ const KINDS: &[fn() -> OptionSet] = &[
     OptionSet::default_of::<EvaluationOptions>,
     OptionSet::default_of::<QuantizeOptions>,
     OptionSet::default_of::<ImatrixOptions>,
+    OptionSet::default_of::<CompareOptions>,
 ];
 /// The kinds to which adapters belong.
 const WITH_ADAPTERS: &[&str] =

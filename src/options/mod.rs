@@ -1,6 +1,7 @@
 //! Every option of the library, in tables: one row gives the typed field, the setter by key that the C
 //! ABI uses, the command-line flag and the line of the printed reference.
 
+mod compare;
 mod dataset;
 mod evaluation;
 mod imatrix;
@@ -9,6 +10,7 @@ mod table;
 mod trainer;
 mod value;
 
+pub use compare::CompareOptions;
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
 pub use imatrix::ImatrixOptions;
@@ -165,6 +167,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
         (QuantizeOptions::NAME, QuantizeOptions::specs()),
         (ImatrixOptions::NAME, ImatrixOptions::specs()),
+        (CompareOptions::NAME, CompareOptions::specs()),
     ]
 }
 
@@ -194,6 +197,7 @@ mod tests {
         check::<EvaluationOptions>();
         check::<QuantizeOptions>();
         check::<ImatrixOptions>();
+        check::<CompareOptions>();
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod chat_command;
 mod chat_input;
+mod compare;
 mod completions;
 mod devices;
 mod eval;
@@ -27,6 +28,7 @@ mod plan;
 mod progress;
 mod prompt;
 mod report;
+mod size_chart;
 mod tokenize;
 mod version;
 
@@ -47,6 +49,7 @@ const SUBCOMMANDS: &[Entry] = &[
     (finetune::command, finetune::run),
     (eval::command, eval::run),
     (imatrix::command, imatrix::run),
+    (compare::command, compare::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (plan::command, plan::run),
