@@ -34,10 +34,10 @@ impl nest_job {
         Self(Exclusive::stopped_by(work, cancel))
     }
 
-    /// Work that makes something, and says in JSON what it did. `cancel` is the host's token, or NULL.
+    /// Starts work whose result is told in JSON.
     ///
     /// # Safety
-    /// As [`handle`].
+    /// As [`token`].
     pub(super) unsafe fn report<T: Serialize>(
         doing: &'static str,
         cancel: *const nest_cancel,
@@ -47,11 +47,12 @@ impl nest_job {
         let cancelled = CancelToken::new();
         // SAFETY: passed on.
         unsafe { token(cancel) }.link(&cancelled);
-        let job = Job::spawn(doing, cancelled.clone(), move |monitor| {
-            let report = serde_json::to_string(&work(monitor)?);
-            report.map_err(|e| err!(Internal, "writing JSON: {e}; please report it"))
+        let work = Job::spawn(doing, cancelled.clone(), move |monitor| {
+            let report = work(monitor)?;
+            serde_json::to_string(&report)
+                .map_err(|e| err!(Internal, "writing JSON: {e}; please report it"))
         })?;
-        Ok(Self::new(Work::Report(job), cancelled))
+        Ok(Self::new(Work::Report(work), cancelled))
     }
 
     /// What a job that measures has found.

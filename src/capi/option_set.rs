@@ -8,7 +8,8 @@ use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
     self, CompareOptions, DatasetOptions, EvaluationOptions, GenerationOptions, ImatrixOptions,
-    Input, ModelOptions, Options, QuantizeOptions, SessionOptions, Spec, TrainerOptions,
+    Input, ModelOptions, Options, PruneOptions, QuantizeOptions, SessionOptions, Spec,
+    TrainerOptions,
 };
 
 /// The defaults of every kind.
@@ -22,6 +23,7 @@ const KINDS: &[fn() -> OptionSet] = &[
     OptionSet::default_of::<QuantizeOptions>,
     OptionSet::default_of::<ImatrixOptions>,
     OptionSet::default_of::<CompareOptions>,
+    OptionSet::default_of::<PruneOptions>,
 ];
 /// The kinds to which adapters belong.
 const WITH_ADAPTERS: &[&str] =

@@ -21,6 +21,8 @@ mod model;
 mod observe;
 mod operations;
 mod quantize;
+#[cfg(test)]
+mod quantize_oracle;
 mod running;
 mod shim;
 mod state;
@@ -42,5 +44,7 @@ pub(crate) use model::RawModel;
 pub(crate) use observe::Observer;
 pub(crate) use operations::Rope;
 pub(crate) use quantize::{dequantize, quantize};
+#[cfg(test)]
+pub(crate) use quantize_oracle::engine_quantize;
 pub(crate) use vocab::RawVocab;
 pub(crate) use workspace::{ALIGNMENT, F32, Held, I32, Shape, Tensor, Workspace, WorkspaceBytes};

@@ -5,6 +5,7 @@ mod compare;
 mod dataset;
 mod evaluation;
 mod imatrix;
+mod prune;
 mod quantize;
 mod table;
 mod trainer;
@@ -14,6 +15,7 @@ pub use compare::CompareOptions;
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
 pub use imatrix::ImatrixOptions;
+pub use prune::{PruneOptions, PruneTask};
 pub use quantize::QuantizeOptions;
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
@@ -168,6 +170,7 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (QuantizeOptions::NAME, QuantizeOptions::specs()),
         (ImatrixOptions::NAME, ImatrixOptions::specs()),
         (CompareOptions::NAME, CompareOptions::specs()),
+        (PruneOptions::NAME, PruneOptions::specs()),
     ]
 }
 
@@ -198,6 +201,7 @@ mod tests {
         check::<QuantizeOptions>();
         check::<ImatrixOptions>();
         check::<CompareOptions>();
+        check::<PruneOptions>();
     }
 
     #[test]

@@ -5,19 +5,22 @@ mod encode;
 mod facts;
 mod imatrix;
 mod imatrix_dat;
+mod importances;
 mod mix;
 mod output;
 mod piece;
 mod role;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::error::{Result, bail};
-use crate::format::gguf::{GgmlType, Value};
+use crate::error::Result;
+use crate::format::gguf::Value;
 use crate::format::{Access, ModelFiles, Source, check_output};
 use crate::job::Monitor;
 use crate::options::{Auto, Options, QuantizeOptions};
@@ -28,7 +31,6 @@ use mix::Mix;
 pub use output::Written;
 pub(crate) use output::{Importances, plan, write_model};
 pub(crate) use piece::{Piece, Rows};
-use role::Role;
 pub(crate) use stored::stored;
 pub(crate) use types::types_for;
 
@@ -76,14 +78,31 @@ pub fn quantize(
         .filter(|(key, _)| !key.starts_with("split."))
         .map(|(key, value)| (key.to_owned(), value.clone()))
         .collect();
-    let types = types_for(&pieces, &kv, options)?;
-    say_types(&mut kv, options)?;
-    let importances = |_: &str| None;
-    check_importances(&pieces, &types, options)?;
+    write_quantized(path, &mut kv, &pieces, options, monitor)
+}
+
+/// Writes pieces in the types that the options ask for, or says what would be written. `kv` becomes the file's metadata.
+///
+/// # Errors
+/// As [`quantize`], without those about the paths and the model.
+pub(crate) fn write_quantized(
+    path: &Path,
+    kv: &mut Vec<(String, Value)>,
+    pieces: &[Piece<'_>],
+    options: &QuantizeOptions,
+    monitor: &Monitor,
+) -> Result<Quantized> {
+    let types = types_for(pieces, kv, options)?;
+    say_types(kv, options)?;
+    let matrix = importances::read(pieces, &types, options)?;
+    if let Some(matrix) = &matrix {
+        importances::say(kv, matrix, options);
+    }
     let written = if options.dry_run {
-        plan(&pieces, &types)?
+        plan(pieces, &types)?
     } else {
-        write_model(path, &kv, &pieces, &types, &importances, threads(options), monitor)?
+        let of = |name: &str| matrix.as_ref()?.get(name);
+        write_model(path, kv, pieces, &types, &of, threads(options), monitor)?
     };
     let ftype = options.ftype.to_lowercase();
     Ok(Quantized { path: path.to_owned(), ftype, dry_run: options.dry_run, written })
@@ -108,41 +127,15 @@ pub(crate) fn say_types(kv: &mut Vec<(String, Value)>, options: &QuantizeOptions
         return Ok(());
     }
     let mix = Mix::from_name(&options.ftype)?;
-    for (key, value) in [
-        ("general.quantization_version", Value::U32(VERSION)),
-        ("general.file_type", Value::U32(mix.id())),
-    ] {
-        match kv.iter_mut().find(|(k, _)| k == key) {
-            Some((_, old)) => *old = value,
-            None => kv.push((key.to_owned(), value)),
-        }
-    }
+    set(kv, "general.quantization_version", Value::U32(VERSION));
+    set(kv, "general.file_type", Value::U32(mix.id()));
     Ok(())
 }
 
-/// Types of so few bits that rounding must know which columns matter.
-///
-/// # Errors
-/// `QuantizeType` names the first tensor that would get one without an importance matrix.
-fn check_importances(
-    pieces: &[Piece<'_>],
-    types: &[GgmlType],
-    options: &QuantizeOptions,
-) -> Result<()> {
-    use GgmlType::{IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_XXS, Q2_K};
-    let is_q2_k_s = options.ftype.eq_ignore_ascii_case(Mix::Q2_K_S.name());
-    for (piece, to) in pieces.iter().zip(types) {
-        let needs = matches!(to, IQ3_XXS | IQ2_XXS | IQ2_XS | IQ2_S | IQ1_M | IQ1_S)
-            || (*to == Q2_K && is_q2_k_s);
-        let looked_up = matches!(Role::of(&piece.name), Role::TokenEmbedding | Role::Output);
-        if needs && !looked_up && *to != piece.ggml_type && options.imatrix.is_empty() {
-            bail!(
-                QuantizeType,
-                "tensor {} in the type {to} needs an importance matrix; make one with `nestling imatrix` and name it with \
-                 imatrix, or choose a mix of more bits",
-                piece.name
-            )
-        }
+/// Sets a metadata value; a key that is there keeps its place.
+fn set(kv: &mut Vec<(String, Value)>, key: &str, value: Value) {
+    match kv.iter_mut().find(|(k, _)| k == key) {
+        Some((_, old)) => *old = value,
+        None => kv.push((key.to_owned(), value)),
     }
-    Ok(())
 }

@@ -60,7 +60,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     // Begun before the handler is there: from then on, Ctrl-C always ends in an error and never in silence.
     let work = Work::begin();
     interrupt::install(Idle::End)?;
-    let text = text(&paths::get(matches, "text"))?;
+    let text = text(&flags::path(matches, "text"))?;
     let files = matches.get_many::<PathBuf>("models").into_iter().flatten();
     let mut models = Vec::new();
     for file in matches.get_one::<PathBuf>("reference").into_iter().chain(files) {

@@ -22,7 +22,7 @@ pub fn command() -> Command {
         )
         .arg(flags::model())
         .arg(paths::input("file", "The text to read, in UTF-8"))
-        .arg(paths::output("Where the importance matrix goes, in llama.cpp's format"))
+        .arg(flags::output("FILE", "Where the importance matrix goes, in llama.cpp's format"))
         .arg(flags::json("Print one JSON object"));
     flags::add::<ImatrixOptions>(flags::add::<ModelOptions>(command))
 }
@@ -30,7 +30,7 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> Outcome {
     let model_options: ModelOptions = flags::read(matches)?;
     let options: ImatrixOptions = flags::read(matches)?;
-    let (text, out) = (paths::get(matches, "file"), paths::get(matches, "output"));
+    let (text, out) = (flags::path(matches, "file"), flags::path(matches, "output"));
     // Begun before the handler is there: from then on, Ctrl-C always ends in an error and never in silence.
     let work = Work::begin();
     interrupt::install(Idle::End)?;

@@ -27,6 +27,8 @@ mod paths;
 mod plan;
 mod progress;
 mod prompt;
+mod prune;
+mod quantize;
 mod report;
 mod size_chart;
 mod tokenize;
@@ -50,6 +52,8 @@ const SUBCOMMANDS: &[Entry] = &[
     (eval::command, eval::run),
     (imatrix::command, imatrix::run),
     (compare::command, compare::run),
+    (quantize::command, quantize::run),
+    (prune::command, prune::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (plan::command, plan::run),
