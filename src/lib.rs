@@ -21,6 +21,7 @@ pub mod log;
 pub mod model;
 pub mod options;
 pub mod plan;
+pub mod prune;
 pub mod quantize;
 mod rng;
 pub mod sampling;

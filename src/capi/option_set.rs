@@ -7,9 +7,9 @@ use serde_json::json;
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, AdapterOptions, ConvertOptions, DatasetOptions, EmbeddingOptions, EvaluationOptions,
-    GenerationOptions, Input, MergeOptions, ModelOptions, Options, QuantizeOptions, SealOptions,
-    SessionOptions, Spec, TrainerOptions,
+    self, AdapterOptions, CompareOptions, ConvertOptions, DatasetOptions, EmbeddingOptions,
+    EvaluationOptions, GenerationOptions, ImatrixOptions, Input, MergeOptions, ModelOptions,
+    Options, PruneOptions, QuantizeOptions, SealOptions, SessionOptions, Spec, TrainerOptions,
 };
 
 /// The defaults of every kind.
@@ -26,6 +26,9 @@ const KINDS: &[fn() -> OptionSet] = &[
     OptionSet::default_of::<QuantizeOptions>,
     OptionSet::default_of::<SealOptions>,
     OptionSet::default_of::<ConvertOptions>,
+    OptionSet::default_of::<ImatrixOptions>,
+    OptionSet::default_of::<CompareOptions>,
+    OptionSet::default_of::<PruneOptions>,
 ];
 /// The kinds to which adapters belong.
 const WITH_ADAPTERS: &[&str] =

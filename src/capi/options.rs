@@ -28,7 +28,7 @@ impl nest_options {
 }
 
 /// The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer",
-/// "evaluation", "adapter", "merge", "quantize", "seal", "embedding" or "convert".
+/// "evaluation", "adapter", "merge", "quantize", "seal", "embedding", "convert", "imatrix", "compare" or "prune".
 ///
 /// Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
 ///

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr};
 use std::sync::{Arc, PoisonError};
 
 use llama_cpp_sys_2 as sys;
@@ -11,6 +11,7 @@ use super::accel::Link;
 use super::adapter::RawAdapter;
 use super::batch::Batch;
 use super::model::RawModel;
+use super::running::{Running, on_check};
 use super::shim;
 use super::threads::Threads;
 use super::work::Work;
@@ -67,6 +68,20 @@ unsafe impl Sync for RawContext {}
 
 impl RawContext {
     pub(crate) fn new(model: &Arc<RawModel>, p: &ContextParams) -> Result<Self> {
+        // SAFETY: nothing is called.
+        unsafe { Self::watched(model, p, None, null_mut()) }
+    }
+
+    /// As [`new`](Self::new), and calls `watch` with `data` around each node of a graph that it computes.
+    ///
+    /// # Safety
+    /// `watch` does not unwind, and may be called with `data` as long as the context lives.
+    pub(super) unsafe fn watched(
+        model: &Arc<RawModel>,
+        p: &ContextParams,
+        watch: sys::ggml_backend_sched_eval_callback,
+        data: *mut c_void,
+    ) -> Result<Self> {
         let cancel = Box::new(AtomicPtr::new(null_mut()));
         // SAFETY: fills a plain struct.
         let mut params = unsafe { sys::llama_context_default_params() };
@@ -89,6 +104,8 @@ impl RawContext {
         params.swa_full = p.swa_full;
         params.offload_kqv = p.offload_kqv;
         params.no_perf = true;
+        params.cb_eval = watch;
+        params.cb_eval_user_data = data;
         params.abort_callback = Some(on_check);
         params.abort_callback_data = (&raw const *cancel).cast_mut().cast();
 
@@ -346,30 +363,5 @@ impl Drop for RawContext {
             sys::llama_free(self.as_ptr());
             self.threads.free();
         }
-    }
-}
-
-/// Shows a cancel token to the abort callback for the time of one call.
-pub(super) struct Running<'a>(&'a AtomicPtr<AtomicBool>);
-
-impl<'a> Running<'a> {
-    pub(super) fn new(slot: &'a AtomicPtr<AtomicBool>, token: &'a CancelToken) -> Self {
-        slot.store(std::ptr::from_ref(token.flag()).cast_mut(), Ordering::Release);
-        Self(slot)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.store(null_mut(), Ordering::Release);
-    }
-}
-
-pub(super) extern "C" fn on_check(data: *mut c_void) -> bool {
-    // SAFETY: `data` is the boxed slot of a live context; the flag in it belongs to a token that is
-    // borrowed for the whole running call (`Running`).
-    unsafe {
-        let flag = (*data.cast::<AtomicPtr<AtomicBool>>()).load(Ordering::Acquire);
-        !flag.is_null() && (*flag).load(Ordering::Relaxed)
     }
 }

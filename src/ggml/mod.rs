@@ -19,10 +19,12 @@ mod kept;
 mod load;
 mod memory;
 mod model;
+mod observe;
 mod operations;
 mod quantize;
 #[cfg(test)]
 mod quantize_oracle;
+mod running;
 mod shim;
 mod state;
 mod threads;
@@ -41,6 +43,7 @@ pub(crate) use kept::Kept;
 pub(crate) use load::{Input, LoadParams};
 pub(crate) use memory::{MemoryPart, breakdown};
 pub(crate) use model::RawModel;
+pub(crate) use observe::Observer;
 pub(crate) use operations::Rope;
 pub(crate) use quantize::{dequantize, quantize};
 #[cfg(test)]

@@ -3,12 +3,14 @@
 mod fingerprint;
 mod info;
 mod open;
+mod parts;
 mod placement;
 mod pool;
 
 use std::sync::{Arc, OnceLock};
 
 pub use info::{ModelInfo, QuantInfo, TokenizerInfo};
+pub use parts::{PartInfo, PartType};
 pub(crate) use pool::Lease;
 
 use crate::error::{Result, bail};

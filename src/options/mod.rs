@@ -2,10 +2,13 @@
 //! ABI uses, the command-line flag and the line of the printed reference.
 
 mod adapter;
+mod compare;
 mod convert;
 mod dataset;
 mod embedding;
 mod evaluation;
+mod imatrix;
+mod prune;
 mod quantize;
 mod seal;
 mod secret;
@@ -14,10 +17,13 @@ mod trainer;
 mod value;
 
 pub use adapter::{AdapterFormat, AdapterOptions, AverageMethod, MergeOptions};
+pub use compare::CompareOptions;
 pub use convert::ConvertOptions;
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use embedding::{EmbeddingOptions, PoolingType};
 pub use evaluation::EvaluationOptions;
+pub use imatrix::ImatrixOptions;
+pub use prune::{PruneOptions, PruneTask};
 pub use quantize::QuantizeOptions;
 pub use seal::SealOptions;
 pub use secret::Secret;
@@ -179,6 +185,9 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (QuantizeOptions::NAME, QuantizeOptions::specs()),
         (SealOptions::NAME, SealOptions::specs()),
         (ConvertOptions::NAME, ConvertOptions::specs()),
+        (ImatrixOptions::NAME, ImatrixOptions::specs()),
+        (CompareOptions::NAME, CompareOptions::specs()),
+        (PruneOptions::NAME, PruneOptions::specs()),
     ]
 }
 
@@ -212,6 +221,9 @@ mod tests {
         check::<MergeOptions>();
         check::<SealOptions>();
         check::<ConvertOptions>();
+        check::<ImatrixOptions>();
+        check::<CompareOptions>();
+        check::<PruneOptions>();
     }
 
     #[test]

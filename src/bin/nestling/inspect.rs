@@ -111,11 +111,30 @@ fn summary(info: &ModelInfo) -> Outcome {
             ),
         ),
         ("chat template", if info.chat_template.is_some() { "yes" } else { "no" }.to_owned()),
-        ("weights", format!("{} in {} file(s)", bytes(info.weight_bytes), info.n_files)),
+        (
+            "weights",
+            format!(
+                "{} in {} file(s), {:.2} bits per weight",
+                bytes(info.weight_bytes),
+                info.n_files,
+                info.bits_per_weight
+            ),
+        ),
         ("GGUF version", info.gguf_version.to_string()),
     ];
     if let Some(window) = info.n_swa {
         rows.push(("sliding window", format!("{window} tokens")));
+    }
+    for part in &info.parts {
+        let types: Vec<_> = part.types.iter().map(|share| share.r#type).collect();
+        let (n, size) = (count(part.params), bytes(part.bytes));
+        let text = format!(
+            "{} tensors, {n} parameters, {size}, {:.2} bits per weight ({})",
+            part.tensors,
+            part.bits_per_weight,
+            types.join(", ")
+        );
+        rows.push((part.part, text));
     }
     for q in &info.quantization {
         let text =

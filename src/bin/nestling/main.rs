@@ -6,6 +6,7 @@ mod bench;
 mod chat;
 mod chat_command;
 mod chat_input;
+mod compare;
 mod completions;
 mod convert;
 mod devices;
@@ -17,6 +18,7 @@ mod finetune;
 mod finetune_plan;
 mod flags;
 mod generate;
+mod imatrix;
 mod inspect;
 mod interrupt;
 mod keygen;
@@ -26,12 +28,15 @@ mod merge;
 mod metadata;
 mod options;
 mod output;
+mod paths;
 mod plan;
 mod progress;
 mod prompt;
+mod prune;
 mod quantize;
 mod report;
 mod seal;
+mod size_chart;
 mod tokenize;
 mod unseal;
 mod version;
@@ -56,7 +61,10 @@ const SUBCOMMANDS: &[Entry] = &[
     (merge::command, merge::run),
     (embed::command, embed::run),
     (convert::command, convert::run),
+    (imatrix::command, imatrix::run),
+    (compare::command, compare::run),
     (quantize::command, quantize::run),
+    (prune::command, prune::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (seal::command, seal::run),
