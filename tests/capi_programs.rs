@@ -14,8 +14,16 @@ fn tiny(directory: &Path) -> std::path::PathBuf {
 }
 
 /// Wrong calls of every kind, and handles in every order.
-const PROGRAMS: [&str; 8] =
-    ["nulls", "misuse", "lifetimes", "tour", "training", "training_lifetimes", "evaluation", "seal"];
+const PROGRAMS: [&str; 8] = [
+    "nulls",
+    "misuse",
+    "lifetimes",
+    "tour",
+    "training",
+    "training_lifetimes",
+    "evaluation",
+    "seal",
+];
 
 fn run_all(runner: impl Fn(&Path) -> Command) {
     let directory = tempfile::tempdir().unwrap();

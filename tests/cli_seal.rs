@@ -34,7 +34,8 @@ impl Files {
     fn seal(&self) -> String {
         let [out, key, sign] = ["m.nest", "model.key", "publisher.key"].map(|name| self.path(name));
         let of = ["seal", text(&self.model), "-o", &out, "--chunk-size", "4096", "--json"];
-        let report = json(&run(&[&of[..], &["--key-file", &key, "--sign-key-file", &sign]].concat()));
+        let report =
+            json(&run(&[&of[..], &["--key-file", &key, "--sign-key-file", &sign]].concat()));
         let public = std::fs::read_to_string(self.path("publisher.key.pub")).unwrap();
         assert_eq!(report["public_key"], public.trim());
         assert_eq!((&report["encrypted"], &report["signed"]), (&true.into(), &true.into()));
@@ -49,7 +50,8 @@ fn a_sealed_model_runs_with_its_keys_and_comes_back_whole() {
     let [key, public] = ["model.key", "publisher.key.pub"].map(|name| files.path(name));
     let keys = ["--key-file", &key, "--public-key-file", &public];
     let generate = |model: &str, keys: &[&str]| {
-        let of = ["generate", "-m", model, "-p", "one two", "--temperature", "0", "--n-threads", "1"];
+        let of =
+            ["generate", "-m", model, "-p", "one two", "--temperature", "0", "--n-threads", "1"];
         stdout(&run(&[&of[..], &["--max-tokens", "8", "--ignore-eos"], keys].concat()))
     };
     assert_eq!(generate(&sealed, &keys), generate(text(&files.model), &[]));
@@ -85,11 +87,17 @@ fn bad_keys_and_files_end_with_status_1_and_say_what_to_do() {
         (vec!["inspect", &sealed, "--key-file", &other], ["SealKeyWrong", "another key"]),
         (vec!["inspect", &sealed, "--key-file", &short], ["short.key", "64 hexadecimal digits"]),
         (vec!["inspect", &sealed, "--key-file", "/nonexistent"], ["/nonexistent", "NotFound"]),
-        (vec!["inspect", &sealed, "--key-file", &key, "--public-key-file", &other], ["SealSigner", "publisher"]),
+        (
+            vec!["inspect", &sealed, "--key-file", &key, "--public-key-file", &other],
+            ["SealSigner", "publisher"],
+        ),
         (vec!["inspect", model, "--public-key-file", &other], ["SealNotSigned", "not signed"]),
         (vec!["seal", model, "-o", &path("x")], ["InvalidOption", "--key-file"]),
         (vec!["seal", model, "-o", &sealed, "--key-file", &key], ["OutputExists", "force"]),
-        (vec!["seal", &sealed, "-o", &path("x"), "--key-file", &key], ["SealAgain", "sealed already"]),
+        (
+            vec!["seal", &sealed, "-o", &path("x"), "--key-file", &key],
+            ["SealAgain", "sealed already"],
+        ),
         (vec!["keygen", &key], ["OutputExists", "model.key"]),
     ] {
         let message = failure(&run(&arguments));
