@@ -14,7 +14,7 @@ fn tiny(directory: &Path) -> std::path::PathBuf {
 }
 
 /// Wrong calls of every kind, and handles in every order.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: &[&str] = &[
     "nulls",
     "misuse",
     "lifetimes",
@@ -22,6 +22,8 @@ const PROGRAMS: [&str; 8] = [
     "training",
     "training_lifetimes",
     "evaluation",
+    "quantize",
+    "adapter_files",
     "seal",
 ];
 

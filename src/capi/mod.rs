@@ -33,6 +33,7 @@
 #![allow(non_camel_case_types, reason = "the names are C's")]
 
 mod adapter;
+mod adapter_files;
 mod argument;
 mod cancel;
 mod dataset;
@@ -66,6 +67,7 @@ mod trainer_step;
 mod version;
 
 pub use adapter::*;
+pub use adapter_files::*;
 pub use cancel::*;
 pub use dataset::*;
 pub use dataset_parts::*;

@@ -7,8 +7,9 @@ use serde_json::json;
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, DatasetOptions, EvaluationOptions, GenerationOptions, Input, ModelOptions, Options,
-    QuantizeOptions, SealOptions, SessionOptions, Spec, TrainerOptions,
+    self, AdapterOptions, DatasetOptions, EvaluationOptions, GenerationOptions, Input,
+    MergeOptions, ModelOptions, Options, QuantizeOptions, SealOptions, SessionOptions, Spec,
+    TrainerOptions,
 };
 
 /// The defaults of every kind.
@@ -19,6 +20,8 @@ const KINDS: &[fn() -> OptionSet] = &[
     OptionSet::default_of::<DatasetOptions>,
     OptionSet::default_of::<TrainerOptions>,
     OptionSet::default_of::<EvaluationOptions>,
+    OptionSet::default_of::<AdapterOptions>,
+    OptionSet::default_of::<MergeOptions>,
     OptionSet::default_of::<QuantizeOptions>,
     OptionSet::default_of::<SealOptions>,
 ];

@@ -28,7 +28,8 @@ impl nest_options {
 }
 
 /// The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer",
-/// "evaluation", "quantize" or "seal".
+/// "evaluation", "adapter", "merge", "quantize" or
+/// "seal".
 ///
 /// Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
 ///

@@ -1,6 +1,7 @@
 //! Every option of the library, in tables: one row gives the typed field, the setter by key that the C
 //! ABI uses, the command-line flag and the line of the printed reference.
 
+mod adapter;
 mod dataset;
 mod evaluation;
 mod quantize;
@@ -10,6 +11,7 @@ mod table;
 mod trainer;
 mod value;
 
+pub use adapter::{AdapterFormat, AdapterOptions, AverageMethod, MergeOptions};
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
 pub use quantize::QuantizeOptions;
@@ -167,6 +169,8 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
+        (AdapterOptions::NAME, AdapterOptions::specs()),
+        (MergeOptions::NAME, MergeOptions::specs()),
         (QuantizeOptions::NAME, QuantizeOptions::specs()),
         (SealOptions::NAME, SealOptions::specs()),
     ]
@@ -197,6 +201,8 @@ mod tests {
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
         check::<QuantizeOptions>();
+        check::<AdapterOptions>();
+        check::<MergeOptions>();
         check::<SealOptions>();
     }
 

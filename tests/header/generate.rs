@@ -30,6 +30,7 @@ const SECTIONS: &[&str] = &[
     "trainer_step",
     "trainer_report",
     "evaluation",
+    "adapter_files",
     "device",
 ];
 

@@ -35,8 +35,8 @@ pub fn attach(session: &mut Session, matches: &ArgMatches) -> Outcome {
     Ok(session.set_adapters(&adapters)?)
 }
 
-/// A file's name may hold `=`: only a number after the last one is a scale.
-fn split(value: &str) -> (&str, f32) {
+/// A file and its scale. A file's name may hold `=`: only a number after the last one is a scale.
+pub fn split(value: &str) -> (&str, f32) {
     let scaled = value.rsplit_once('=').and_then(|(path, n)| Some((path, n.parse().ok()?)));
     scaled.unwrap_or((value, 1.0))
 }

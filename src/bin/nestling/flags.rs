@@ -70,7 +70,9 @@ pub fn read<O: Options>(matches: &ArgMatches) -> Result<O> {
 
 fn apply<O: Options>(options: &mut O, matches: &ArgMatches) -> Result<()> {
     for spec in O::specs() {
-        if matches.value_source(spec.key) != Some(ValueSource::CommandLine) {
+        // A command may have some of the flags only.
+        let has = matches.try_contains_id(spec.key).is_ok();
+        if !has || matches.value_source(spec.key) != Some(ValueSource::CommandLine) {
             continue;
         }
         let values = matches.get_many::<String>(spec.key).into_iter().flatten();
@@ -104,7 +106,8 @@ pub fn add_keys(command: Command) -> Command {
 pub fn keys(matches: &ArgMatches) -> Result<ModelOptions> {
     let mut options = ModelOptions::default();
     for (id, key) in [("key", &mut options.key), ("public_key", &mut options.public_key)] {
-        if let Some(path) = matches.get_one::<String>(id) {
+        // Not every command that attaches adapters has the flags.
+        if let Ok(Some(path)) = matches.try_get_one::<String>(id) {
             *key = read_key(Path::new(path))?;
         }
     }

@@ -1,5 +1,6 @@
 //! `nestling`, the command-line program: one file per subcommand, over the public Rust API.
 
+mod adapter;
 mod adapters;
 mod bench;
 mod chat;
@@ -19,6 +20,7 @@ mod interrupt;
 mod keygen;
 mod load;
 mod loss_curve;
+mod merge;
 mod metadata;
 mod options;
 mod output;
@@ -48,6 +50,8 @@ const SUBCOMMANDS: &[Entry] = &[
     (generate::command, generate::run),
     (finetune::command, finetune::run),
     (eval::command, eval::run),
+    (adapter::command, adapter::run),
+    (merge::command, merge::run),
     (quantize::command, quantize::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
