@@ -244,8 +244,8 @@ fn options_lists_every_key_and_generate_has_every_flag() {
 
 #[test]
 fn help_has_examples_and_every_shell_its_completions() {
-    let names = "chat generate finetune eval adapter merge quantize inspect tokenize seal unseal keygen plan devices options \
-                 bench completions";
+    let names = "chat generate finetune eval embed convert quantize imatrix compare prune adapter merge inspect tokenize \
+                 seal unseal keygen plan devices options bench completions";
     for name in names.split(' ') {
         let help = stdout(&run(&[name, "--help"]));
         assert!(help.contains(&format!("nestling {name}")) && help.contains("Examples:"), "{help}");

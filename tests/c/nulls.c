@@ -389,17 +389,6 @@ static void null_evaluation(fixture *f) {
     nest_evaluation_free(NULL);
 }
 
-static void null_seal(fixture *f) {
-    nest_job *job = NULL;
-    nest_source *keyed = NULL;
-    NULLS(nest_seal_job(NULL, "out", NULL, NULL, &job));
-    NULLS(nest_seal_job("in", NULL, NULL, NULL, &job));
-    NULLS(nest_seal_job("in", "out", NULL, NULL, NULL));
-    NULLS(nest_source_new_with_keys(NULL, NULL, &keyed));
-    NULLS(nest_source_new_with_keys(f->source, NULL, NULL));
-    CHECK(job == NULL && keyed == NULL);
-}
-
 static void all(fixture *f) {
     null_pointers(f);
     null_training(f);

@@ -91,6 +91,17 @@ static void opens(const nest_source *source, const uint8_t *public_key) {
     nest_options_free(options);
 }
 
+static void nulls(const nest_source *source) {
+    nest_job *job = NULL;
+    nest_source *keyed = NULL;
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_seal_job(NULL, "out", NULL, NULL, &job));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_seal_job("in", NULL, NULL, NULL, &job));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_seal_job("in", "out", NULL, NULL, NULL));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_source_new_with_keys(NULL, NULL, &keyed));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_source_new_with_keys(source, NULL, NULL));
+    CHECK(job == NULL && keyed == NULL);
+}
+
 static void refused(int32_t code, const nest_source *source, nest_options *options) {
     nest_model *model = (nest_model *)options;
     EXPECT(code, nest_model_open(source, options, NULL, &model));
@@ -107,6 +118,7 @@ static void all(fixture *f) {
     snprintf(path, sizeof path, "%s/model.nest", f->directory);
     make(path, public_key);
     OK(nest_source_new_path(path, &source));
+    nulls(source);
     opens(source, public_key);
     refused(NEST_ERROR_SEAL_KEY_MISSING, source, NULL);
     refused(NEST_ERROR_SEAL_KEY_WRONG, source, with_bytes("model", "key", 4, "public_key", public_key));

@@ -106,7 +106,8 @@ pub fn add_keys(command: Command) -> Command {
 pub fn keys(matches: &ArgMatches) -> Result<ModelOptions> {
     let mut options = ModelOptions::default();
     for (id, key) in [("key", &mut options.key), ("public_key", &mut options.public_key)] {
-        if let Some(path) = matches.get_one::<String>(id) {
+        // Not every command that attaches adapters has the flags.
+        if let Ok(Some(path)) = matches.try_get_one::<String>(id) {
             *key = read_key(Path::new(path))?;
         }
     }
