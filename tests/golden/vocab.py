@@ -18,7 +18,7 @@ sys.path[:0] = [sys.argv[1] + "/gguf-py", sys.argv[1]]
 import gguf
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-TEXT = (HERE / "text.txt").read_text(encoding="utf-8").split("\n")
+TEXT = (HERE / "text.txt").read_bytes().decode("utf-8").split("\n")
 LINES = TEXT[::12] + ["", " two  spaces\n\n\tand a tab", "Hello <|user|>there<|end|> you"]
 CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 LLAMA3 = CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
