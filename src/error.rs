@@ -78,6 +78,8 @@ codes! {
     OutputExists = 104,
     /// The file that should be written is one that is read.
     OutputIsInput = 105,
+    /// A file was written to by somebody else while it was read.
+    SourceChanged = 106,
 
     // 200-299: the GGUF gate. One rule, one code.
     /// The file is shorter than its own structures say.
@@ -258,6 +260,16 @@ codes! {
     // 1000-1099: checkpoints of Hugging Face.
     /// A safetensors file is malformed, or holds numbers that cannot be read.
     Safetensors = 1000,
+    /// The directory has no weights that can be read, or files that its index names are missing.
+    CheckpointFiles = 1001,
+    /// A JSON file of a checkpoint is malformed, or lacks what it must say.
+    CheckpointConfig = 1002,
+    /// No architecture of that name can be converted.
+    CheckpointArchitecture = 1003,
+    /// A tensor of a checkpoint is missing, there twice, or of no known use.
+    CheckpointTensor = 1004,
+    /// A tensor of a checkpoint has another shape than its config.json says.
+    CheckpointShape = 1005,
     /// A checkpoint's tokenizer is malformed, or its parts do not fit together.
     TokenizerFiles = 1050,
     /// No pre-tokenizer of the engine is known to cut text as this tokenizer does.
@@ -268,6 +280,12 @@ codes! {
     QuantizeType = 1100,
     /// A number of a tensor cannot be stored in the type that it shall have.
     TensorValue = 1101,
+    /// The file is not an importance matrix that this build reads, or it is damaged.
+    ImatrixFormat = 1102,
+    /// The text has too few tokens to measure a model with it.
+    TextTooShort = 1103,
+    /// A tensor cannot be left out: the model needs it.
+    TensorNeeded = 1104,
 }
 
 /// What went wrong: a stable [`Code`] and a message with what, where and the remedy.

@@ -6,7 +6,7 @@ pub mod cancel;
 #[cfg(feature = "capi")]
 pub mod capi;
 pub mod chat;
-mod convert;
+pub mod convert;
 pub mod dataset;
 pub mod device;
 pub mod error;

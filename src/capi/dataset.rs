@@ -12,6 +12,7 @@ use super::source::{self, nest_source};
 use super::string::nest_string;
 use crate::dataset::{Dataset, DatasetReport};
 use crate::error::{Result, err};
+use crate::options::DatasetOptions;
 
 /// A dataset, or a part of one. Parts share their examples, so splitting is cheap.
 pub struct nest_dataset {
@@ -78,7 +79,8 @@ pub unsafe extern "C" fn nest_dataset_open(
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
         let out = out(dataset, "dataset")?;
-        let (sources, options) = (source::all(sources, n_sources)?, options::dataset(options)?);
+        let (sources, options) =
+            (source::all(sources, n_sources)?, options::of::<DatasetOptions>(options)?);
         out.set(Dataset::open(sources, &options)?.into());
         Ok(())
     })
@@ -102,7 +104,7 @@ pub unsafe extern "C" fn nest_dataset_new(
     guard(|| unsafe {
         let out = out(dataset, "dataset")?;
         let examples = handle(examples, "examples")?.read()?;
-        out.set(Dataset::from_examples(examples, &options::dataset(options)?)?.into());
+        out.set(Dataset::from_examples(examples, &options::of::<DatasetOptions>(options)?)?.into());
         Ok(())
     })
 }

@@ -13,6 +13,7 @@ use super::string::nest_string;
 use crate::cancel::CancelToken;
 use crate::eval::{self, Comparison, Evaluation};
 use crate::job::{Job, Monitor};
+use crate::options::EvaluationOptions;
 
 /// What an evaluation found.
 pub struct nest_evaluation(Evaluation);
@@ -78,7 +79,7 @@ pub unsafe extern "C" fn nest_evaluation_new(
     guard(|| unsafe {
         let out = out(evaluation, "evaluation")?;
         let (model, data) = (handle(model, "model")?, handle(data, "data")?);
-        let (options, adapters) = options::evaluation(options)?;
+        let (options, adapters) = options::with_adapters::<EvaluationOptions>(options)?;
         let monitor = Monitor::new(token(cancel));
         let found = eval::evaluate(&model.0, &adapters, &data.data, &options, &monitor)?;
         out.set(nest_evaluation(found));
@@ -105,7 +106,7 @@ pub unsafe extern "C" fn nest_evaluation_new_job(
     guard(|| unsafe {
         let out = out(job, "job")?;
         let (model, data) = (handle(model, "model")?, handle(data, "data")?);
-        let (options, adapters) = options::evaluation(options)?;
+        let (options, adapters) = options::with_adapters::<EvaluationOptions>(options)?;
         // Its own token: freeing the job must not stop what else the host's token is given to.
         let cancelled = CancelToken::new();
         token(cancel).link(&cancelled);

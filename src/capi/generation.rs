@@ -111,7 +111,7 @@ pub unsafe extern "C" fn nest_generation_new_text(
         out.set(nest_generation::new(
             session,
             prompt,
-            options::generation(options)?,
+            options::with_adapters::<GenerationOptions>(options)?,
             token(cancel),
         )?);
         Ok(())
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn nest_generation_new_tokens(
         out.set(nest_generation::new(
             session,
             prompt,
-            options::generation(options)?,
+            options::with_adapters::<GenerationOptions>(options)?,
             token(cancel),
         )?);
         Ok(())
@@ -172,7 +172,7 @@ pub unsafe extern "C" fn nest_generation_new_messages(
         out.set(nest_generation::new(
             session,
             prompt,
-            options::generation(options)?,
+            options::with_adapters::<GenerationOptions>(options)?,
             token(cancel),
         )?);
         Ok(())

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
+use super::cancel::{nest_cancel, token};
 use super::error::nest_error;
 use super::guard::{guard, guard_or};
 use super::handle::{Exclusive, Handle, free, handle, optional};
@@ -11,7 +14,7 @@ use super::string::nest_string;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result, bail, err};
 use crate::eval::Evaluation;
-use crate::job::{Job, Progress};
+use crate::job::{Job, Monitor, Progress};
 use crate::model::Model;
 
 /// Work that runs on its own thread.
@@ -29,6 +32,27 @@ impl nest_job {
     /// `cancel` is the token that the work listens to.
     pub(super) fn new(work: Work, cancel: CancelToken) -> Self {
         Self(Exclusive::stopped_by(work, cancel))
+    }
+
+    /// Starts work whose result is told in JSON.
+    ///
+    /// # Safety
+    /// As [`token`].
+    pub(super) unsafe fn report<T: Serialize>(
+        doing: &'static str,
+        cancel: *const nest_cancel,
+        work: impl FnOnce(&Monitor) -> Result<T> + Send + 'static,
+    ) -> Result<Self> {
+        // Its own token: freeing the job must not stop what else the host's token is given to.
+        let cancelled = CancelToken::new();
+        // SAFETY: passed on.
+        unsafe { token(cancel) }.link(&cancelled);
+        let work = Job::spawn(doing, cancelled.clone(), move |monitor| {
+            let report = work(monitor)?;
+            serde_json::to_string(&report)
+                .map_err(|e| err!(Internal, "writing JSON: {e}; please report it"))
+        })?;
+        Ok(Self::new(Work::Report(work), cancelled))
     }
 
     /// What a job that measures has found.

@@ -16,6 +16,7 @@ use crate::cancel::CancelToken;
 use crate::error::{Result, err};
 use crate::job::Monitor;
 use crate::model::Model;
+use crate::options::{ModelOptions, SessionOptions};
 use crate::plan::Plan;
 
 /// A loaded model.
@@ -105,7 +106,7 @@ pub unsafe extern "C" fn nest_model_open(
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
         let out = out(model, "model")?;
-        let (source, options) = (handle(source, "source")?, options::model(options)?);
+        let (source, options) = (handle(source, "source")?, options::of::<ModelOptions>(options)?);
         let monitor = Monitor::new(token(cancel));
         out.set(nest_model(Model::open_with(source.0.clone(), &options, &monitor)?));
         Ok(())
@@ -129,7 +130,7 @@ pub unsafe extern "C" fn nest_model_open_job(
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
         let out = out(job, "job")?;
-        let (source, options) = (handle(source, "source")?, options::model(options)?);
+        let (source, options) = (handle(source, "source")?, options::of::<ModelOptions>(options)?);
         // Its own token: freeing the job must not stop what else the host's token is given to.
         let cancelled = CancelToken::new();
         token(cancel).link(&cancelled);
@@ -270,7 +271,7 @@ pub unsafe extern "C" fn nest_model_plan(
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
         struct_size(plan, "plan")?;
-        let (model, options) = (handle(model, "model")?, options::session(options)?.0);
+        let (model, options) = (handle(model, "model")?, options::of::<SessionOptions>(options)?);
         fill(plan, nest_plan::from(&model.0.plan(&options)?), "plan")
     })
 }
@@ -291,7 +292,7 @@ pub unsafe extern "C" fn nest_model_plan_json(
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
         let out = out(json, "json")?;
-        let (model, options) = (handle(model, "model")?, options::session(options)?.0);
+        let (model, options) = (handle(model, "model")?, options::of::<SessionOptions>(options)?);
         out.set(nest_string::json(&model.0.plan(&options)?)?);
         Ok(())
     })

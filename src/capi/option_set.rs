@@ -1,80 +1,127 @@
 //! Options of one kind behind one handle.
 
+use std::any::Any;
+
 use serde_json::json;
 
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, DatasetOptions, EvaluationOptions, GenerationOptions, Input, ModelOptions, Options,
-    SessionOptions, Spec, TrainerOptions,
+    self, ConvertOptions, DatasetOptions, EvaluationOptions, GenerationOptions, Input,
+    ModelOptions, Options, QuantizeOptions, SessionOptions, Spec, TrainerOptions,
 };
 
+/// The defaults of every kind.
+const KINDS: &[fn() -> OptionSet] = &[
+    OptionSet::default_of::<ModelOptions>,
+    OptionSet::default_of::<SessionOptions>,
+    OptionSet::default_of::<GenerationOptions>,
+    OptionSet::default_of::<DatasetOptions>,
+    OptionSet::default_of::<TrainerOptions>,
+    OptionSet::default_of::<EvaluationOptions>,
+    OptionSet::default_of::<QuantizeOptions>,
+    OptionSet::default_of::<ConvertOptions>,
+];
+/// The kinds to which adapters belong.
+const WITH_ADAPTERS: &[&str] =
+    &[SessionOptions::NAME, GenerationOptions::NAME, EvaluationOptions::NAME];
+
 /// What a `nest_options` holds.
-#[derive(Debug, Clone)]
-pub(super) enum OptionSet {
-    Model(ModelOptions),
-    Session(SessionOptions, Vec<(Adapter, f32)>),
-    Generation(Box<GenerationOptions>, Vec<(Adapter, f32)>),
-    Dataset(DatasetOptions),
-    Trainer(Box<TrainerOptions>),
-    Evaluation(Box<EvaluationOptions>, Vec<(Adapter, f32)>),
+#[derive(Clone)]
+pub(super) struct OptionSet {
+    options: Box<dyn Erased>,
+    adapters: Vec<(Adapter, f32)>,
+}
+
+/// Options of whichever kind.
+trait Erased: Any + Send + Sync {
+    fn kind(&self) -> &'static str;
+    fn specs(&self) -> Vec<Spec>;
+    fn set(&mut self, key: &str, input: Input<'_>) -> Result<()>;
+    fn get(&self, key: &str) -> Option<String>;
+    fn boxed(&self) -> Box<dyn Erased>;
+}
+
+impl<O: Options + Send + Sync + 'static> Erased for O {
+    fn kind(&self) -> &'static str {
+        O::NAME
+    }
+
+    fn specs(&self) -> Vec<Spec> {
+        O::specs()
+    }
+
+    fn set(&mut self, key: &str, input: Input<'_>) -> Result<()> {
+        Options::set(self, key, input)
+    }
+
+    fn get(&self, key: &str) -> Option<String> {
+        Options::get(self, key)
+    }
+
+    fn boxed(&self) -> Box<dyn Erased> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Erased> {
+    fn clone(&self) -> Self {
+        (**self).boxed()
+    }
 }
 
 impl OptionSet {
     /// The defaults of a kind.
     pub(super) fn new(kind: &str) -> Result<Self> {
-        Ok(match kind {
-            ModelOptions::NAME => Self::Model(ModelOptions::default()),
-            SessionOptions::NAME => Self::Session(SessionOptions::default(), Vec::new()),
-            GenerationOptions::NAME => Self::Generation(Box::default(), Vec::new()),
-            DatasetOptions::NAME => Self::Dataset(DatasetOptions::default()),
-            TrainerOptions::NAME => Self::Trainer(Box::default()),
-            EvaluationOptions::NAME => Self::Evaluation(Box::default(), Vec::new()),
-            _ => {
-                let kinds: Vec<_> =
-                    options::reference().into_iter().map(|(kind, _)| kind).collect();
+        match KINDS.iter().map(|default| default()).find(|set| set.kind() == kind) {
+            Some(set) => Ok(set),
+            None => {
+                let kinds: Vec<_> = KINDS.iter().map(|default| default().kind()).collect();
                 bail!(
                     InvalidArgument,
                     "there are no options of the kind {kind:?}; give one of {}",
                     kinds.join(", ")
                 )
             }
-        })
+        }
+    }
+
+    /// Options that were made elsewhere.
+    pub(super) fn of(options: impl Options + Send + Sync + 'static) -> Self {
+        Self { options: Box::new(options), adapters: Vec::new() }
+    }
+
+    fn default_of<O: Options + Send + Sync + 'static>() -> Self {
+        Self::of(O::default())
+    }
+
+    /// The options and their adapters, as the kind that a call takes.
+    pub(super) fn into_kind<O: Options + 'static>(self) -> Result<(O, Vec<(Adapter, f32)>)> {
+        let kind = self.kind();
+        let options: Box<dyn Any> = self.options;
+        match options.downcast::<O>() {
+            Ok(found) => Ok((*found, self.adapters)),
+            Err(_) => bail!(
+                InvalidArgument,
+                "the argument `options` is of the kind {kind}; this call takes the kind {wanted}: make it with \
+                 nest_options_new(\"{wanted}\", ...)",
+                wanted = O::NAME
+            ),
+        }
     }
 
     pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::Model(_) => ModelOptions::NAME,
-            Self::Session(..) => SessionOptions::NAME,
-            Self::Generation(..) => GenerationOptions::NAME,
-            Self::Dataset(_) => DatasetOptions::NAME,
-            Self::Trainer(_) => TrainerOptions::NAME,
-            Self::Evaluation(..) => EvaluationOptions::NAME,
-        }
+        (*self.options).kind()
     }
 
     pub(super) fn set(&mut self, key: &str, input: Input<'_>) -> Result<()> {
-        match self {
-            Self::Model(o) => o.set(key, input),
-            Self::Session(o, _) => o.set(key, input),
-            Self::Generation(o, _) => o.set(key, input),
-            Self::Dataset(o) => o.set(key, input),
-            Self::Trainer(o) => o.set(key, input),
-            Self::Evaluation(o, _) => o.set(key, input),
-        }
+        (*self.options).set(key, input)
     }
 
     /// An option's value as text.
     pub(super) fn get(&self, key: &str) -> Result<String> {
-        let (found, specs) = match self {
-            Self::Model(o) => (o.get(key), ModelOptions::specs()),
-            Self::Session(o, _) => (o.get(key), SessionOptions::specs()),
-            Self::Generation(o, _) => (o.get(key), GenerationOptions::specs()),
-            Self::Dataset(o) => (o.get(key), DatasetOptions::specs()),
-            Self::Trainer(o) => (o.get(key), TrainerOptions::specs()),
-            Self::Evaluation(o, _) => (o.get(key), EvaluationOptions::specs()),
-        };
-        let Some(value) = found else {
+        let Some(value) = (*self.options).get(key) else {
+            let specs = (*self.options).specs();
             let keys: Vec<_> = specs.iter().map(|s| s.key).collect();
             bail!(
                 UnknownOption,
@@ -98,35 +145,22 @@ impl OptionSet {
     }
 
     pub(super) fn add_adapter(&mut self, adapter: &Adapter, scale: f64) -> Result<()> {
-        let (Self::Session(_, adapters)
-        | Self::Generation(_, adapters)
-        | Self::Evaluation(_, adapters)) = self
-        else {
+        if !WITH_ADAPTERS.contains(&self.kind()) {
             bail!(
                 InvalidArgument,
-                "the argument `options` is of the kind {}; adapters belong to options of the kinds session, \
-                 generation and evaluation",
-                self.kind()
+                "the argument `options` is of the kind {}; adapters belong to options of the kinds {}",
+                self.kind(),
+                WITH_ADAPTERS.join(", ")
             )
-        };
+        }
         if !(scale as f32).is_finite() {
             bail!(
                 InvalidArgument,
                 "the argument `scale` is {scale}; give a finite number, usually 1"
             )
         }
-        adapters.push((adapter.clone(), scale as f32));
+        self.adapters.push((adapter.clone(), scale as f32));
         Ok(())
-    }
-
-    /// The error for options of another kind than a call takes.
-    pub(super) fn refuse<T>(&self, wanted: &str) -> Result<T> {
-        bail!(
-            InvalidArgument,
-            "the argument `options` is of the kind {}; this call takes the kind {wanted}: make it with \
-             nest_options_new(\"{wanted}\", ...)",
-            self.kind()
-        )
     }
 }
 

@@ -12,10 +12,7 @@ use super::out::out;
 use super::string::nest_string;
 use crate::adapter::Adapter;
 use crate::error::Result;
-use crate::options::{
-    DatasetOptions, EvaluationOptions, GenerationOptions, Input, ModelOptions, SessionOptions,
-    TrainerOptions,
-};
+use crate::options::{Input, Options};
 
 /// Options of one kind.
 pub struct nest_options(Editable<OptionSet>);
@@ -30,8 +27,8 @@ impl nest_options {
     }
 }
 
-/// The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer" or
-/// "evaluation".
+/// The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer",
+/// "evaluation", "quantize" or "convert".
 ///
 /// Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
 ///
@@ -243,85 +240,26 @@ unsafe fn set<'a>(
     options.0.write("options")?.set(key, input)
 }
 
-/// A copy of what is set; `None` for NULL.
+/// A copy of what is set, and the adapters; the defaults for NULL. An error for options of another kind.
 ///
 /// # Safety
 /// As [`handle`].
-unsafe fn read(options: *const nest_options) -> Result<Option<OptionSet>> {
+pub(super) unsafe fn with_adapters<O: Options + 'static>(
+    options: *const nest_options,
+) -> Result<(O, Vec<(Adapter, f32)>)> {
     // SAFETY: passed on.
-    let Some(options) = (unsafe { optional(options) }) else { return Ok(None) };
+    let Some(options) = (unsafe { optional(options) }) else {
+        return Ok((O::default(), Vec::new()));
+    };
     let copy = options.0.read("options")?.clone();
-    Ok(Some(copy))
+    copy.into_kind()
 }
 
+/// As [`with_adapters`], of a kind without adapters.
+///
 /// # Safety
 /// As [`handle`].
-pub(super) unsafe fn model(options: *const nest_options) -> Result<ModelOptions> {
+pub(super) unsafe fn of<O: Options + 'static>(options: *const nest_options) -> Result<O> {
     // SAFETY: passed on.
-    match unsafe { read(options) }? {
-        Some(OptionSet::Model(found)) => Ok(found),
-        Some(other) => other.refuse("model"),
-        None => Ok(ModelOptions::default()),
-    }
-}
-
-/// # Safety
-/// As [`handle`].
-pub(super) unsafe fn session(
-    options: *const nest_options,
-) -> Result<(SessionOptions, Vec<(Adapter, f32)>)> {
-    // SAFETY: passed on.
-    match unsafe { read(options) }? {
-        Some(OptionSet::Session(found, adapters)) => Ok((found, adapters)),
-        Some(other) => other.refuse("session"),
-        None => Ok((SessionOptions::default(), Vec::new())),
-    }
-}
-
-/// # Safety
-/// As [`handle`].
-pub(super) unsafe fn generation(
-    options: *const nest_options,
-) -> Result<(GenerationOptions, Vec<(Adapter, f32)>)> {
-    // SAFETY: passed on.
-    match unsafe { read(options) }? {
-        Some(OptionSet::Generation(found, adapters)) => Ok((*found, adapters)),
-        Some(other) => other.refuse("generation"),
-        None => Ok((GenerationOptions::default(), Vec::new())),
-    }
-}
-
-/// # Safety
-/// As [`handle`].
-pub(super) unsafe fn dataset(options: *const nest_options) -> Result<DatasetOptions> {
-    // SAFETY: passed on.
-    match unsafe { read(options) }? {
-        Some(OptionSet::Dataset(found)) => Ok(found),
-        Some(other) => other.refuse("dataset"),
-        None => Ok(DatasetOptions::default()),
-    }
-}
-
-/// # Safety
-/// As [`handle`].
-pub(super) unsafe fn trainer(options: *const nest_options) -> Result<TrainerOptions> {
-    // SAFETY: passed on.
-    match unsafe { read(options) }? {
-        Some(OptionSet::Trainer(found)) => Ok(*found),
-        Some(other) => other.refuse("trainer"),
-        None => Ok(TrainerOptions::default()),
-    }
-}
-
-/// # Safety
-/// As [`handle`].
-pub(super) unsafe fn evaluation(
-    options: *const nest_options,
-) -> Result<(EvaluationOptions, Vec<(Adapter, f32)>)> {
-    // SAFETY: passed on.
-    match unsafe { read(options) }? {
-        Some(OptionSet::Evaluation(found, adapters)) => Ok((*found, adapters)),
-        Some(other) => other.refuse("evaluation"),
-        None => Ok((EvaluationOptions::default(), Vec::new())),
-    }
+    Ok(unsafe { with_adapters(options) }?.0)
 }

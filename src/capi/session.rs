@@ -13,6 +13,7 @@ use super::options::{self, nest_options};
 use super::out::{fill, first_version, out, put, struct_size};
 use super::string::nest_string;
 use super::tokens::nest_tokens;
+use crate::options::{GenerationOptions, SessionOptions};
 use crate::session::Session;
 
 /// One conversation with a model, which it keeps alive.
@@ -80,7 +81,8 @@ pub unsafe extern "C" fn nest_session_new(
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
         let out = out(session, "session")?;
-        let (model, (options, adapters)) = (handle(model, "model")?, options::session(options)?);
+        let (model, (options, adapters)) =
+            (handle(model, "model")?, options::with_adapters::<SessionOptions>(options)?);
         let mut new = Session::new(&model.0, &options)?;
         new.set_adapters(&adapters)?;
         out.set(nest_session(Exclusive::new(new)));
@@ -108,7 +110,7 @@ pub unsafe extern "C" fn nest_session_load(
     guard(|| unsafe {
         let out = out(session, "session")?;
         let (model, path) = (handle(model, "model")?, text(path, "path")?);
-        let (options, adapters) = options::session(options)?;
+        let (options, adapters) = options::with_adapters::<SessionOptions>(options)?;
         let mut new = Session::new(&model.0, &options)?;
         new.set_adapters(&adapters)?;
         new.restore(path)?;
@@ -189,7 +191,8 @@ pub unsafe extern "C" fn nest_session_set_adapters(
 ) -> *mut nest_error {
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
-        let (session, (_, adapters)) = (handle(session, "session")?, options::session(options)?);
+        let (session, (_, adapters)) =
+            (handle(session, "session")?, options::with_adapters::<SessionOptions>(options)?);
         session.0.lock("session")?.set_adapters(&adapters)
     })
 }
@@ -255,7 +258,8 @@ pub unsafe extern "C" fn nest_session_render_messages(
     guard(|| unsafe {
         let out = out(text, "text")?;
         let session = handle(session, "session")?;
-        let (messages, (options, _)) = (messages::read(messages)?, options::generation(options)?);
+        let (messages, (options, _)) =
+            (messages::read(messages)?, options::with_adapters::<GenerationOptions>(options)?);
         out.set(nest_string::new(session.0.lock("session")?.render(&messages, &options)?));
         Ok(())
     })
@@ -279,7 +283,8 @@ pub unsafe extern "C" fn nest_session_encode_messages(
     guard(|| unsafe {
         let out = out(tokens, "tokens")?;
         let session = handle(session, "session")?;
-        let (prompt, options) = (messages::read(messages)?.into(), options::generation(options)?.0);
+        let (prompt, options) =
+            (messages::read(messages)?.into(), options::of::<GenerationOptions>(options)?);
         out.set(nest_tokens(session.0.lock("session")?.encode_prompt(&prompt, &options)?));
         Ok(())
     })
@@ -306,7 +311,7 @@ pub unsafe extern "C" fn nest_session_encode_text(
         let out = out(tokens, "tokens")?;
         let session = handle(session, "session")?;
         let prompt = text_of(text, length, "text")?.into();
-        let (options, _) = options::generation(options)?;
+        let (options, _) = options::with_adapters::<GenerationOptions>(options)?;
         out.set(nest_tokens(session.0.lock("session")?.encode_prompt(&prompt, &options)?));
         Ok(())
     })

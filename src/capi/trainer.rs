@@ -15,6 +15,7 @@ use super::options::{self, nest_options};
 use super::out::out;
 use super::source::nest_source;
 use crate::format::Source;
+use crate::options::TrainerOptions;
 use crate::train::Trainer;
 
 /// A training; keeps the model and the examples alive.
@@ -52,7 +53,7 @@ pub unsafe extern "C" fn nest_trainer_new(
     guard(|| unsafe {
         let out = out(trainer, "trainer")?;
         let (model, data) = (handle(model, "model")?, handle(data, "data")?);
-        let (validation, options) = (optional(validation), options::trainer(options)?);
+        let (validation, options) = (optional(validation), options::of::<TrainerOptions>(options)?);
         let validation = validation.as_ref().map(|v| &v.data);
         out.set(Trainer::new(&model.0, &data.data, validation, &options)?.into());
         Ok(())
@@ -81,7 +82,7 @@ pub unsafe extern "C" fn nest_trainer_continue_adapter(
     guard(|| unsafe {
         let out = out(trainer, "trainer")?;
         let (model, data) = (handle(model, "model")?, handle(data, "data")?);
-        let (validation, options) = (optional(validation), options::trainer(options)?);
+        let (validation, options) = (optional(validation), options::of::<TrainerOptions>(options)?);
         let validation = validation.as_ref().map(|v| &v.data);
         let (data, file) = (&data.data, handle(adapter, "adapter")?.0.clone());
         let new = Trainer::continue_adapter(&model.0, data, validation, &options, file)?;
@@ -135,7 +136,7 @@ pub unsafe extern "C" fn nest_trainer_get_options(
     guard(|| unsafe {
         let out = out(options, "options")?;
         let found = handle(trainer, "trainer")?.0.lock("trainer")?.options().clone();
-        out.set(nest_options::of(OptionSet::Trainer(Box::new(found))));
+        out.set(nest_options::of(OptionSet::of(found)));
         Ok(())
     })
 }

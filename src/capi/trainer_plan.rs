@@ -10,6 +10,7 @@ use super::out::{fill, first_version, out, struct_size};
 use super::string::nest_string;
 use super::trainer::nest_trainer;
 use crate::error::Result;
+use crate::options::TrainerOptions;
 use crate::train::TrainPlan;
 
 /// What a training takes beside the model's weights, which stay in their mapped file. Bytes, where nothing else is said.
@@ -122,7 +123,8 @@ unsafe fn planned(
     // SAFETY: passed on.
     let (model, data) = unsafe { (handle(model, "model")?, handle(data, "data")?) };
     // SAFETY: passed on.
-    let (validation, options) = unsafe { (optional(validation), options::trainer(options)?) };
+    let (validation, options) =
+        unsafe { (optional(validation), options::of::<TrainerOptions>(options)?) };
     TrainPlan::new(&model.0, &data.data, validation.as_ref().map(|v| &v.data), &options)
 }
 

@@ -1,6 +1,7 @@
 //! One safetensors file: what tensors it holds, and their bytes.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use safetensors::SafeTensors;
 pub(crate) use safetensors::{Dtype, tensor::TensorInfo};
@@ -53,6 +54,11 @@ impl Safetensors {
     /// The file's own texts (`__metadata__`).
     pub(crate) fn metadata(&self) -> &[(String, String)] {
         &self.metadata
+    }
+
+    /// What changes when somebody writes to the file.
+    pub(crate) fn stamp(&self) -> Result<Option<(u64, SystemTime)>> {
+        self.opened.stamp()
     }
 
     /// Reads bytes of a tensor of this file, from `at` on.

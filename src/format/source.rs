@@ -4,6 +4,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::mmap;
 use crate::error::{Context, Error, Result, bail};
@@ -114,6 +115,15 @@ impl Opened {
             Opened::File { length, .. } => *length,
             Opened::Memory(bytes) => bytes.len() as u64,
         }
+    }
+
+    /// What changes when somebody writes to the file: its whole length and the time of the last change. Never for
+    /// memory.
+    pub(crate) fn stamp(&self) -> Result<Option<(u64, SystemTime)>> {
+        let Opened::File { file, .. } = self else { return Ok(None) };
+        let io = |e: std::io::Error| Error::io(&e, "asking for the file's time");
+        let metadata = file.metadata().map_err(io)?;
+        Ok(Some((metadata.len(), metadata.modified().map_err(io)?)))
     }
 
     /// All bytes: mapped, or the memory itself.

@@ -20,6 +20,8 @@ mod memory;
 mod model;
 mod operations;
 mod quantize;
+#[cfg(test)]
+mod quantize_oracle;
 mod shim;
 mod state;
 mod threads;
@@ -39,5 +41,7 @@ pub(crate) use memory::{MemoryPart, breakdown};
 pub(crate) use model::RawModel;
 pub(crate) use operations::Rope;
 pub(crate) use quantize::{dequantize, quantize};
+#[cfg(test)]
+pub(crate) use quantize_oracle::engine_quantize;
 pub(crate) use vocab::RawVocab;
 pub(crate) use workspace::{ALIGNMENT, F32, Held, I32, Shape, Tensor, Workspace, WorkspaceBytes};

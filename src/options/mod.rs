@@ -1,14 +1,18 @@
 //! Every option of the library, in tables: one row gives the typed field, the setter by key that the C
 //! ABI uses, the command-line flag and the line of the printed reference.
 
+mod convert;
 mod dataset;
 mod evaluation;
+mod quantize;
 mod table;
 mod trainer;
 mod value;
 
+pub use convert::ConvertOptions;
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
 pub use evaluation::EvaluationOptions;
+pub use quantize::QuantizeOptions;
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
 pub use value::{Auto, Input, Kind, Value};
@@ -159,6 +163,8 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
+        (QuantizeOptions::NAME, QuantizeOptions::specs()),
+        (ConvertOptions::NAME, ConvertOptions::specs()),
     ]
 }
 
@@ -186,6 +192,8 @@ mod tests {
         check::<EncodingOptions>();
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
+        check::<QuantizeOptions>();
+        check::<ConvertOptions>();
     }
 
     #[test]

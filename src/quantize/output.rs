@@ -67,7 +67,10 @@ pub(crate) fn write_model(
             encode(piece, *to, importances(&piece.name), pool, out, copied)
         });
     }
-    replace_file(path, "writing the model", |out| writer.write_to(out))?;
+    replace_file(path, "writing the model", |out| {
+        writer.write_to(out)?;
+        pieces.iter().try_for_each(|piece| piece.rows.check_unchanged())
+    })?;
     Ok(written)
 }
 

@@ -19,6 +19,12 @@ pub(crate) trait Rows: Send + Sync {
     fn read_bytes(&self, _at: u64, _out: &mut [u8]) -> Result<()> {
         bail!(Internal, "this tensor is computed and has no bytes")
     }
+
+    /// An error when the source is not what it was when the piece was made: asked after the reading, before what was
+    /// written counts.
+    fn check_unchanged(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A tensor to be written.

@@ -1,7 +1,9 @@
 //! Tensors of a GGUF file, as pieces.
 
+use std::time::SystemTime;
+
 use super::piece::{Piece, Rows};
-use crate::error::{Result, err};
+use crate::error::{Result, bail, err};
 use crate::format::gguf::{Gguf, TensorInfo};
 use crate::ggml;
 
@@ -9,16 +11,21 @@ use crate::ggml;
 struct Stored {
     gguf: Gguf,
     tensor: TensorInfo,
+    stamp: Option<(u64, SystemTime)>,
 }
 
 /// A tensor of a file under its own name.
-pub(crate) fn stored(gguf: &Gguf, tensor: &TensorInfo) -> Piece<'static> {
-    Piece {
+///
+/// # Errors
+/// Those of files.
+pub(crate) fn stored(gguf: &Gguf, tensor: &TensorInfo) -> Result<Piece<'static>> {
+    let stamp = gguf.opened().stamp()?;
+    Ok(Piece {
         name: tensor.name.clone(),
         dims: tensor.dims.clone(),
         ggml_type: tensor.ggml_type,
-        rows: Box::new(Stored { gguf: gguf.clone(), tensor: tensor.clone() }),
-    }
+        rows: Box::new(Stored { gguf: gguf.clone(), tensor: tensor.clone(), stamp }),
+    })
 }
 
 impl Rows for Stored {
@@ -40,5 +47,16 @@ impl Rows for Stored {
 
     fn read_bytes(&self, at: u64, out: &mut [u8]) -> Result<()> {
         self.gguf.opened().read_exact_at(out, self.tensor.offset + at)
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        if self.gguf.opened().stamp()? != self.stamp {
+            bail!(
+                SourceChanged,
+                "the file that tensor {} is in was written to meanwhile; wait until it is whole, then start again",
+                self.tensor.name
+            )
+        }
+        Ok(())
     }
 }

@@ -20,6 +20,24 @@ pub fn model() -> Arg {
         .help("The model: a GGUF file, or the first part of a split one")
 }
 
+/// `-o FILE`.
+pub fn output(name: &'static str, help: &'static str) -> Arg {
+    Arg::new("output")
+        .short('o')
+        .long("output")
+        .value_name(name)
+        .value_parser(value_parser!(PathBuf))
+        .value_hint(clap::ValueHint::FilePath)
+        .required(true)
+        .help(help)
+}
+
+/// The path that a required argument took.
+pub fn path(matches: &ArgMatches, id: &str) -> PathBuf {
+    // Clap has refused a command line without it.
+    matches.get_one::<PathBuf>(id).cloned().unwrap_or_default()
+}
+
 /// `--json`.
 pub fn json(help: &'static str) -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
@@ -27,8 +45,7 @@ pub fn json(help: &'static str) -> Arg {
 
 /// The path that [`model`] took.
 pub fn model_path(matches: &ArgMatches) -> PathBuf {
-    // Clap has refused a command line without it.
-    matches.get_one::<PathBuf>("model").cloned().unwrap_or_default()
+    path(matches, "model")
 }
 
 /// Adds one flag per option of the kind, under a heading of its own.

@@ -6,6 +6,7 @@ mod chat;
 mod chat_command;
 mod chat_input;
 mod completions;
+mod convert;
 mod devices;
 mod eval;
 mod failure;
@@ -24,6 +25,7 @@ mod output;
 mod plan;
 mod progress;
 mod prompt;
+mod quantize;
 mod report;
 mod tokenize;
 mod version;
@@ -44,6 +46,8 @@ const SUBCOMMANDS: &[Entry] = &[
     (generate::command, generate::run),
     (finetune::command, finetune::run),
     (eval::command, eval::run),
+    (convert::command, convert::run),
+    (quantize::command, quantize::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
     (plan::command, plan::run),
