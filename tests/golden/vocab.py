@@ -120,7 +120,7 @@ def byte_level_cases():
 def trained(algorithm, **more):
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(line for line in TEXT if line), model_writer=out, vocab_size=more.pop("vocab_size", 700), num_threads=1,
+        sentence_iterator=iter(line for line in TEXT[:40] if line), model_writer=out, vocab_size=more.pop("vocab_size", 500), num_threads=1,
         model_type=algorithm, character_coverage=0.98, minloglevel=2, hard_vocab_limit=False, **more)
     return out.getvalue()
 
@@ -153,7 +153,7 @@ def piece_cases():
         "files": {"spiece.model": unigram.decode("latin-1")},
         "ids": [processor.encode(line) for line in lines],
     }
-    pieces = [[processor.id_to_piece(i), processor.get_score(i)] for i in range(processor.vocab_size())]
+    pieces = [(processor.id_to_piece(i), processor.get_score(i)) for i in range(processor.vocab_size())]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Strip(left=False, right=True), normalizers.Replace(Regex(" {2,}"), "▁")])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
