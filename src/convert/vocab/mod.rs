@@ -266,6 +266,10 @@ impl Checkpoint<'_> {
 
     /// What the reference writes for one family alone.
     fn family_keys(&self, family: &str, kv: &mut Metadata) {
+        if family.contains("bert") {
+            let n = self.config.get("type_vocab_size").and_then(Json::as_u64).unwrap_or(1);
+            set(kv, "tokenizer.ggml.token_type_count", u32::try_from(n).unwrap_or(u32::MAX));
+        }
         if family.contains("glm") || (is_llama(family) && self.n_rows == 49152) {
             set(kv, "tokenizer.ggml.add_bos_token", false);
         }
