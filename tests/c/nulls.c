@@ -324,6 +324,30 @@ static void null_training(fixture *f) {
     CHECK(examples == NULL && options == NULL && trainer == NULL && string == NULL);
 }
 
+static void null_adapter_files(fixture *f) {
+    const char *paths[] = {NULL};
+    const float numbers[] = {1};
+    nest_string *json = NULL;
+    nest_job *job = NULL;
+    NULLS(nest_adapter_inspect(NULL, &json));
+    NULLS(nest_adapter_inspect("a", NULL));
+    NULLS(nest_adapter_convert_job(NULL, "b", NULL, NULL, &job));
+    NULLS(nest_adapter_convert_job("a", NULL, NULL, NULL, &job));
+    NULLS(nest_adapter_convert_job("a", "b", NULL, NULL, NULL));
+    NULLS(nest_adapter_average_job(NULL, numbers, 1, "b", NULL, NULL, &job));
+    NULLS(nest_adapter_average_job(paths, NULL, 1, "b", NULL, NULL, &job));
+    NULLS(nest_adapter_average_job(paths, numbers, 1, "b", NULL, NULL, &job));
+    NULLS(nest_adapter_average_job(NULL, NULL, 0, NULL, NULL, NULL, &job));
+    NULLS(nest_adapter_average_job(NULL, NULL, 0, "b", NULL, NULL, NULL));
+    NULLS(nest_merge_job(NULL, NULL, NULL, 0, "b", NULL, NULL, &job));
+    NULLS(nest_merge_job(f->source, NULL, numbers, 1, "b", NULL, NULL, &job));
+    NULLS(nest_merge_job(f->source, paths, NULL, 1, "b", NULL, NULL, &job));
+    NULLS(nest_merge_job(f->source, paths, numbers, 1, "b", NULL, NULL, &job));
+    NULLS(nest_merge_job(f->source, NULL, NULL, 0, NULL, NULL, NULL, &job));
+    NULLS(nest_merge_job(f->source, NULL, NULL, 0, "b", NULL, NULL, NULL));
+    CHECK(job == NULL && json == NULL);
+}
+
 static void null_evaluation(fixture *f) {
     nest_evaluation *evaluation = NULL;
     nest_evaluation *made = NULL;
@@ -345,10 +369,13 @@ static void null_evaluation(fixture *f) {
     nest_options_free(one);
     NULLS(nest_job_take_evaluation(NULL, &evaluation));
     NULLS(nest_job_take_evaluation(job, NULL));
-    nest_string *made = NULL;
-    NULLS(nest_job_take_report(NULL, &made));
+    nest_job *quantizing = NULL;
+    NULLS(nest_quantize_job(NULL, "x", NULL, NULL, &quantizing));
+    NULLS(nest_quantize_job(f->source, NULL, NULL, NULL, &quantizing));
+    NULLS(nest_quantize_job(f->source, "x", NULL, NULL, NULL));
+    CHECK(quantizing == NULL);
+    NULLS(nest_job_take_report(NULL, &json));
     NULLS(nest_job_take_report(job, NULL));
-    CHECK(made == NULL);
     nest_job_free(job);
     NULLS(nest_evaluation_get_report(NULL, &report));
     NULLS(nest_evaluation_get_report(made, NULL));
@@ -366,6 +393,8 @@ static void all(fixture *f) {
     null_pointers(f);
     null_training(f);
     null_evaluation(f);
+    null_adapter_files(f);
+    null_seal(f);
 }
 
 int main(int argc, char **argv) {
