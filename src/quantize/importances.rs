@@ -27,7 +27,8 @@ pub(super) fn read(
         let found = matrix.as_ref().and_then(|m| m.get(&piece.name));
         let looked_up = matches!(Role::of(&piece.name), Role::TokenEmbedding | Role::Output);
         if found.is_none() && needs(*to, options) && !looked_up {
-            let where_ = if matrix.is_some() { ", and the one given says nothing of it" } else { "" };
+            let where_ =
+                if matrix.is_some() { ", and the one given says nothing of it" } else { "" };
             bail!(
                 QuantizeType,
                 "tensor {} in the type {to} needs an importance matrix{where_}; make one with `nestling imatrix` and name \

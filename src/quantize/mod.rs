@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::format::gguf::Value;
+use crate::format::gguf::{GgmlType, Value};
 use crate::format::{Access, ModelFiles, Source, check_output};
 use crate::job::Monitor;
 use crate::options::{Auto, Options, QuantizeOptions};
