@@ -128,6 +128,8 @@ extern "C" {
 #define NEST_ERROR_OUTPUT_EXISTS 104
 /** The file that should be written is one that is read. */
 #define NEST_ERROR_OUTPUT_IS_INPUT 105
+/** A file was written to by somebody else while it was read. */
+#define NEST_ERROR_SOURCE_CHANGED 106
 /** The file is shorter than its own structures say. */
 #define NEST_ERROR_GGUF_TRUNCATED 200
 /** The file does not begin with `GGUF`. */
@@ -264,6 +266,18 @@ extern "C" {
 #define NEST_ERROR_ADAPTER_SHAPE 704
 /** The two matrices of a pair have different ranks. */
 #define NEST_ERROR_ADAPTER_RANK 705
+/** A PEFT directory has no configuration or no weights, or they cannot be understood. */
+#define NEST_ERROR_PEFT_FORMAT 706
+/** A PEFT adapter does what a GGUF adapter cannot carry, or the other way round. */
+#define NEST_ERROR_PEFT_UNSUPPORTED 707
+/** A tensor of a PEFT adapter belongs to no module of its architecture that can be adapted. */
+#define NEST_ERROR_PEFT_TENSOR 708
+/** The base model that an adapter is for is not given, or does not say what is needed. */
+#define NEST_ERROR_ADAPTER_BASE 709
+/** The directory for an adapter holds files that are not an adapter's. */
+#define NEST_ERROR_ADAPTER_DIRECTORY 710
+/** The adapters cannot be averaged with one another. */
+#define NEST_ERROR_ADAPTER_AVERAGE 711
 /** No example is left to learn from. */
 #define NEST_ERROR_DATASET_EMPTY 800
 /** A line of a dataset file is malformed. */
@@ -294,6 +308,12 @@ extern "C" {
 #define NEST_ERROR_QUANTIZE_TYPE 1100
 /** A number of a tensor cannot be stored in the type that it shall have. */
 #define NEST_ERROR_TENSOR_VALUE 1101
+/** The file is not an importance matrix that this build reads, or it is damaged. */
+#define NEST_ERROR_IMATRIX_FORMAT 1102
+/** The text has too few tokens to measure a model with it. */
+#define NEST_ERROR_TEXT_TOO_SHORT 1103
+/** A tensor cannot be left out: the model needs it. */
+#define NEST_ERROR_TENSOR_NEEDED 1104
 
 /** Why a call failed. */
 typedef struct nest_error nest_error;
@@ -690,8 +710,8 @@ NEST_API void nest_model_free(nest_model *NEST_NULLABLE model);
 /* ---- Options, set by name. A new option changes neither this header nor any binding: nest_options_reference lists them. ---- */
 
 /**
- * The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer" or
- * "evaluation".
+ * The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer",
+ * "evaluation", "adapter", "merge" or "quantize".
  *
  * Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
  */
@@ -1998,6 +2018,78 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_evaluation_comparison_jso
 
 /** Frees an evaluation. NULL is fine. */
 NEST_API void nest_evaluation_free(nest_evaluation *NEST_NULLABLE evaluation);
+
+/* ---- Files of adapters: converted from PEFT and to it, several made one, and merged into a model. ---- */
+
+/**
+ * What an adapter, a GGUF file or a PEFT directory, is: a JSON object with `format`, `name`, `architecture`,
+ * `base_model`, `rank`, `scale`, `alpha`, `rs_lora`, `n_pairs`, `n_parameters`, `bytes`, `layers`, `types`, `norm`, and
+ * `targets` with `target`, `n_layers`, `n_in`, `n_out`, `rank`, `norm`.
+ *
+ * Gives `json`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, PEFT_..., ADAPTER_..., GGUF_..., SAFETENSORS and
+ * TENSOR_VALUE for a bad adapter, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_adapter_inspect(
+    const char *NEST_NONNULL path,
+    nest_string *NEST_NULLABLE *NEST_NONNULL json);
+
+/**
+ * Converts an adapter on a worker thread: a PEFT directory to a GGUF file, or a GGUF file to a PEFT directory. Options of
+ * the kind "adapter": `base` names the base model, whose heads and layers the files depend on. Tensors are carried bit
+ * for bit, but for the order of rows.
+ *
+ * Step the job, then take its report with nest_job_take_report: `format`, `architecture`, `n_pairs`, `n_parameters`,
+ * `rank`, `n_folded`. On an error or a cancel the output is as it was.
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY. The job's: PEFT_..., ADAPTER_...,
+ * GGUF_..., SAFETENSORS, TENSOR_VALUE, OUTPUT_EXISTS, OUTPUT_IS_INPUT, CANCELLED, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_adapter_convert_job(
+    const char *NEST_NONNULL input,
+    const char *NEST_NONNULL output,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
+
+/**
+ * Makes one adapter of `length` on a worker thread: their weighted sum. `inputs` are GGUF files or PEFT directories,
+ * `weights` has a number for each. Options of the kind "adapter": `method` says how, `normalize` whether the weights
+ * are divided by their sum.
+ *
+ * Step the job, then take its report with nest_job_take_report: that of nest_adapter_convert_job. On an error or a
+ * cancel the output is as it was.
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY. The job's: ADAPTER_AVERAGE for
+ * adapters or weights that do not go together, and those of nest_adapter_convert_job.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_adapter_average_job(
+    const char *NEST_NONNULL const *NEST_NONNULL inputs,
+    const float *NEST_NONNULL weights,
+    uint64_t length,
+    const char *NEST_NONNULL output,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
+
+/**
+ * Writes a model with `length` adapters merged into it, on a worker thread. `adapters` are GGUF files or PEFT
+ * directories, `scales` has a number for each, usually 1. Options of the kind "merge": `ftype` is the mix of types that
+ * is written. Tensors that no adapter changes are copied as they are, where their type stays.
+ *
+ * Step the job, then take its report with nest_job_take_report: `n_merged` and what that of nest_quantize_job has. On an error or a cancel the output is as it was.
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY. The job's: ADAPTER_MISMATCH for an
+ * adapter of another model, QUANTIZE_TYPE, and those of nest_adapter_convert_job.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_merge_job(
+    const nest_source *NEST_NONNULL base,
+    const char *NEST_NONNULL const *NEST_NONNULL adapters,
+    const float *NEST_NONNULL scales,
+    uint64_t length,
+    const char *NEST_NONNULL output,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
 
 /* ---- What there is to compute on. ---- */
 

@@ -206,6 +206,14 @@ codes! {
     ContextFull = 502,
     /// The model's cache cannot be shifted.
     CannotShift = 503,
+    /// A text is longer than the model reads at once.
+    EmbeddingTooLong = 510,
+    /// The model's file does not say how vectors become one, or the model does not give vectors.
+    EmbeddingPooling = 511,
+    /// More dimensions were asked for than the model's vectors have.
+    EmbeddingDimensions = 512,
+    /// The model's file does not say with which token its decoder begins.
+    NoDecoderStart = 520,
 
     // 600-699: state files.
     /// The file is not a session state of a version that this build reads.
@@ -228,6 +236,18 @@ codes! {
     AdapterShape = 704,
     /// The two matrices of a pair have different ranks.
     AdapterRank = 705,
+    /// A PEFT directory has no configuration or no weights, or they cannot be understood.
+    PeftFormat = 706,
+    /// A PEFT adapter does what a GGUF adapter cannot carry, or the other way round.
+    PeftUnsupported = 707,
+    /// A tensor of a PEFT adapter belongs to no module of its architecture that can be adapted.
+    PeftTensor = 708,
+    /// The base model that an adapter is for is not given, or does not say what is needed.
+    AdapterBase = 709,
+    /// The directory for an adapter holds files that are not an adapter's.
+    AdapterDirectory = 710,
+    /// The adapters cannot be averaged with one another.
+    AdapterAverage = 711,
 
     // 800-899: datasets.
     /// No example is left to learn from.
@@ -286,6 +306,38 @@ codes! {
     TextTooShort = 1103,
     /// A tensor cannot be left out: the model needs it.
     TensorNeeded = 1104,
+
+    // 1200-1299: sealed files.
+    /// The header of a sealed file is damaged.
+    SealHeader = 1200,
+    /// The file was sealed in a version of the format that this build does not read.
+    SealVersion = 1201,
+    /// A sealed file is shorter than its header says.
+    SealTruncated = 1202,
+    /// A sealed file is longer than its header says.
+    SealTrailing = 1203,
+    /// The file is encrypted and no key was given.
+    SealKeyMissing = 1204,
+    /// The file was encrypted with another key.
+    SealKeyWrong = 1205,
+    /// A key or a key file does not hold a key.
+    SealKeyFormat = 1206,
+    /// A key was given, but the file is not encrypted.
+    SealNotEncrypted = 1207,
+    /// A public key was given, but the file is not signed.
+    SealNotSigned = 1208,
+    /// The file is signed, but not by the owner of the public key.
+    SealSigner = 1209,
+    /// The signature does not belong to what is in the file.
+    SealSignature = 1210,
+    /// The manifest of a sealed file is damaged.
+    SealManifest = 1211,
+    /// A chunk of a sealed file was changed, moved or taken from another file.
+    SealChunk = 1212,
+    /// A part of a sealed file is not what its manifest says.
+    SealDigest = 1213,
+    /// The file that should be sealed is sealed already.
+    SealAgain = 1214,
 }
 
 /// What went wrong: a stable [`Code`] and a message with what, where and the remedy.

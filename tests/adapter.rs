@@ -200,3 +200,29 @@ fn an_adapter_of_another_model_is_refused() {
     let mut s = session(&tiny(Family::Llama), 64);
     assert_eq!(s.set_adapters(&[(adapter, 1.0)]).unwrap_err().code(), Code::AdapterMismatch);
 }
+
+/// For an output matrix that is the embeddings, too, the engine would end the process.
+#[test]
+fn embeddings_are_changed_only_where_they_are_not_the_output_too() {
+    for (family, fits) in [(Family::Llama, true), (Family::Qwen2, false)] {
+        let model = tiny(family);
+        let n_vocab = support::peft::n_vocab(&Tiny::new(family));
+        let mut w = Writer::new();
+        w.set("general.type", "adapter").set("general.architecture", family.arch());
+        w.set("adapter.type", "lora");
+        for (half, rows) in [("a", n_vocab), ("b", 64)] {
+            let data: Vec<u8> = (0..2 * rows).flat_map(|_| 0.1f32.to_le_bytes()).collect();
+            let name = format!("token_embd.weight.lora_{half}");
+            w.tensor(name, &[2, rows as u64], GgmlType::F32, data);
+        }
+        let opened = open(&model, w.to_bytes().unwrap());
+        if !fits {
+            assert_eq!(opened.unwrap_err(), Code::AdapterMismatch);
+            continue;
+        }
+        let mut s = session(&model, 64);
+        let (base, _) = logits(&mut s, &ids(8, 250, 1));
+        s.set_adapters(&[(opened.unwrap(), 1.0)]).unwrap();
+        assert!(max_difference(&logits(&mut s, &ids(8, 250, 1)).0, &base) > 1e-4);
+    }
+}

@@ -101,7 +101,12 @@ fn options() {
         ("trainer", "lora_rank", "0", (Value, "\"0\"", "lora_rank", "an integer from 1")),
         ("trainer", "learning_rate", "10", (Value, "\"10\"", "learning_rate", "from 0 to 1")),
         ("evaluation", "kv_type", "q3", (Value, "\"q3\"", "kv_type", "one of f16")),
-        ("weather", "", "", (Argument, "\"weather\"", "kind", "dataset, trainer, evaluation")),
+        (
+            "weather",
+            "",
+            "",
+            (Argument, "\"weather\"", "kind", "dataset, trainer, evaluation, adapter, merge"),
+        ),
     ];
     for (kind, key, value, expected) in cases {
         let (mut options, kind, key, value) = (null_mut(), c(kind), c(key), c(value));

@@ -14,8 +14,19 @@ fn tiny(directory: &Path) -> std::path::PathBuf {
 }
 
 /// Wrong calls of every kind, and handles in every order.
-const PROGRAMS: [&str; 7] =
-    ["nulls", "misuse", "lifetimes", "tour", "training", "training_lifetimes", "evaluation"];
+const PROGRAMS: &[&str] = &[
+    "embedding",
+    "nulls",
+    "misuse",
+    "lifetimes",
+    "tour",
+    "training",
+    "training_lifetimes",
+    "evaluation",
+    "quantize",
+    "adapter_files",
+    "seal",
+];
 
 fn run_all(runner: impl Fn(&Path) -> Command) {
     let directory = tempfile::tempdir().unwrap();

@@ -84,7 +84,7 @@ fn what_cannot_be_compared_is_refused() {
     let refused = |reference: &Model, text: &str, monitor: &Monitor| {
         divergence(reference, &model, text, &options(), monitor).unwrap_err()
     };
-    assert_eq!(refused(&model, "", &Monitor::default()).code(), Code::InvalidArgument);
+    assert_eq!(refused(&model, "", &Monitor::default()).code(), Code::TextTooShort);
     let strange = refused(&tiny(Family::Gemma3), TEXT, &Monitor::default());
     assert_eq!(strange.code(), Code::InvalidArgument);
     assert!(strange.message().contains("vocabulary"), "{strange}");

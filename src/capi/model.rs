@@ -88,9 +88,11 @@ pub struct nest_plan {
 }
 first_version!(nest_plan, reserved: u32);
 
-/// Opens a model: checks every structure of the file, then maps or reads the weights. `options` of the kind "model".
+/// Opens a model: checks every structure of the file, then maps or reads the weights. `options` of the kind "model". A
+/// sealed file is verified whole with the options `key` and `public_key` and decrypted to private memory of the model's
+/// size, never to a disk; the model does not keep the keys.
 ///
-/// Gives `model`. Any thread. Errors: NULL_POINTER, GGUF_... for a bad file, MODEL_LOAD if the engine refuses it,
+/// Gives `model`. Any thread. Errors: NULL_POINTER, GGUF_... for a bad file, SEAL_... for a sealed one, MODEL_LOAD if the engine refuses it,
 /// DEVICE_NOT_FOUND, INVALID_OPTION, CANCELLED, BUSY for options that are being changed, and those of files.
 ///
 /// # Safety

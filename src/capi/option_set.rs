@@ -7,8 +7,9 @@ use serde_json::json;
 use crate::adapter::Adapter;
 use crate::error::{Result, bail};
 use crate::options::{
-    self, ConvertOptions, DatasetOptions, EvaluationOptions, GenerationOptions, Input,
-    ModelOptions, Options, QuantizeOptions, SessionOptions, Spec, TrainerOptions,
+    self, AdapterOptions, CompareOptions, ConvertOptions, DatasetOptions, EmbeddingOptions,
+    EvaluationOptions, GenerationOptions, ImatrixOptions, Input, MergeOptions, ModelOptions,
+    Options, PruneOptions, QuantizeOptions, SealOptions, SessionOptions, Spec, TrainerOptions,
 };
 
 /// The defaults of every kind.
@@ -19,8 +20,15 @@ const KINDS: &[fn() -> OptionSet] = &[
     OptionSet::default_of::<DatasetOptions>,
     OptionSet::default_of::<TrainerOptions>,
     OptionSet::default_of::<EvaluationOptions>,
+    OptionSet::default_of::<AdapterOptions>,
+    OptionSet::default_of::<MergeOptions>,
+    OptionSet::default_of::<EmbeddingOptions>,
     OptionSet::default_of::<QuantizeOptions>,
+    OptionSet::default_of::<SealOptions>,
     OptionSet::default_of::<ConvertOptions>,
+    OptionSet::default_of::<ImatrixOptions>,
+    OptionSet::default_of::<CompareOptions>,
+    OptionSet::default_of::<PruneOptions>,
 ];
 /// The kinds to which adapters belong.
 const WITH_ADAPTERS: &[&str] =
@@ -131,17 +139,6 @@ impl OptionSet {
             )
         };
         Ok(value)
-    }
-
-    /// No option takes bytes yet: the error says what the key takes.
-    pub(super) fn set_bytes(&mut self, key: &str, n: usize) -> Result<()> {
-        self.get(key)?;
-        bail!(
-            InvalidOption,
-            "{} option {key}: {n} bytes are not accepted, no option takes bytes; set it as a number, \
-             flag or text",
-            self.kind()
-        )
     }
 
     pub(super) fn add_adapter(&mut self, adapter: &Adapter, scale: f64) -> Result<()> {

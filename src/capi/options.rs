@@ -28,7 +28,7 @@ impl nest_options {
 }
 
 /// The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer",
-/// "evaluation", "quantize" or "convert".
+/// "evaluation", "adapter", "merge", "quantize", "seal", "embedding", "convert", "imatrix", "compare" or "prune".
 ///
 /// Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
 ///
@@ -136,9 +136,10 @@ pub unsafe extern "C" fn nest_options_add_string(
     guard(|| unsafe { set(options, key, |name| text_of(value, length, name).map(Input::Add)) })
 }
 
-/// Sets an option that takes bytes, such as a key. No option of this version does.
+/// Sets an option that takes bytes: a key. The bytes are copied, never given out again, and wiped when the options are
+/// freed; wipe your own copy. No bytes unset it.
 ///
-/// Exclusive: `options`. Errors: NULL_POINTER, INVALID_UTF8, BUSY, UNKNOWN_OPTION, INVALID_OPTION.
+/// Exclusive: `options`. Errors: as nest_options_set_int, and INVALID_ARGUMENT.
 ///
 /// # Safety
 /// The conventions of this module.
@@ -151,11 +152,7 @@ pub unsafe extern "C" fn nest_options_set_bytes(
     length: u64,
 ) -> *mut nest_error {
     // SAFETY: the caller keeps the conventions for every pointer.
-    guard(|| unsafe {
-        let options = handle(options, "options")?;
-        let (key, data) = (text(key, "key")?, list(data, length, "data")?);
-        options.0.write("options")?.set_bytes(key, data.len())
-    })
+    guard(|| unsafe { set(options, key, |_| list(data, length, "data").map(Input::Bytes)) })
 }
 
 /// Adds an adapter with its scale (usually 1) to options of the kind "session", "generation" or "evaluation", which keep

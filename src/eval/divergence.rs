@@ -7,12 +7,11 @@
 use serde::Serialize;
 
 use super::scorer::Scorer;
-use crate::cancel::CancelToken;
+use super::side_by_side::{Position, divergence as position, read, same_vocabulary};
 use crate::error::{Result, bail};
 use crate::job::Monitor;
 use crate::model::Model;
 use crate::options::{EvaluationOptions, Options};
-use crate::sampling::LogProbabilities;
 use crate::tokenizer::{EncodeOptions, Tokenizer};
 
 /// Tokens that are read in one context at most, where the options do not say.
@@ -39,8 +38,7 @@ pub struct Divergence {
 /// `n_ctx` tokens: 2048 or what both models allow where the options do not say.
 ///
 /// # Errors
-/// `InvalidOption`; `InvalidArgument` for a text of less than two tokens, and for models with vocabularies of different
-/// sizes; `DoesNotFit`, `OutOfMemory`; `Unsupported` for a model that does not generate text; `Engine` where a model
+/// `InvalidOption`; `TextTooShort`; `InvalidArgument` for models with different vocabularies; `DoesNotFit`, `OutOfMemory`; `Unsupported` for a model that does not generate text; `Engine` where a model
 /// gives numbers that are not finite; `Cancelled`.
 pub fn divergence(
     reference: &Model,
@@ -50,19 +48,11 @@ pub fn divergence(
     monitor: &Monitor,
 ) -> Result<Divergence> {
     options.validate()?;
-    let n_vocab = [reference, model].map(|m| m.info().tokenizer.n_vocab);
-    if n_vocab[0] != n_vocab[1] {
-        bail!(
-            InvalidArgument,
-            "the models know {} and {} tokens: only models with the same vocabulary can be compared",
-            n_vocab[0],
-            n_vocab[1]
-        )
-    }
+    same_vocabulary(reference, model)?;
     let encoding = EncodeOptions { add_special: true, ..EncodeOptions::default() };
     let tokens = Tokenizer::new(reference).encode(text, encoding)?;
     if tokens.len() < 2 {
-        bail!(InvalidArgument, "the text has {} tokens; at least 2 are needed", tokens.len())
+        bail!(TextTooShort, "the text has {} tokens; give a text of 2 or more", tokens.len())
     }
     let trained = [reference, model].map(|m| m.info().n_ctx_train.max(2) as usize);
     let most = trained.into_iter().fold(WINDOW.min(tokens.len()), usize::min);
@@ -72,7 +62,7 @@ pub fn divergence(
     let mut sums = Divergence::default();
     let mut done = 0;
     for part in tokens.chunks(window.max(2)) {
-        read(&mut scorers, part, monitor.cancel(), &mut sums)?;
+        read(&mut scorers, part, monitor.cancel(), |at| sums.add(at))?;
         done += part.len();
         monitor.report(done as f32 / tokens.len() as f32);
     }
@@ -86,60 +76,18 @@ pub fn divergence(
     })
 }
 
-/// Adds what is predicted in one window.
-fn read(
-    [reference, model]: &mut [Scorer; 2],
-    tokens: &[i32],
-    cancel: &CancelToken,
-    sums: &mut Divergence,
-) -> Result<()> {
-    reference.clear();
-    model.clear();
-    // As many at a time as there are rows of logits, so that both take the same steps.
-    let step = reference.rows().min(model.rows());
-    let mut expected: Vec<Vec<f32>> = Vec::new();
-    for (from, now) in (0..).step_by(step).zip(tokens.chunks(step)) {
-        expected.clear();
-        let next = |i: usize| tokens.get(from + i + 1).copied();
-        reference.feed(
-            now,
-            |_| true,
-            cancel,
-            |i, p| {
-                expected.push(p.all().collect());
-                sums.reference_loss -= next(i).map_or(0.0, |token| p.of(token).0);
-            },
-        )?;
-        model.feed(
-            now,
-            |_| true,
-            cancel,
-            |i, q| {
-                let (Some(p), Some(token)) = (expected.get(i), next(i)) else { return };
-                sums.add(p, q);
-                sums.loss -= q.of(token).0;
-            },
-        )?;
-    }
-    Ok(())
-}
-
 impl Divergence {
-    /// Adds one position: the reference's log-probabilities beside the model's.
-    fn add(&mut self, p: &[f32], q: &LogProbabilities<'_>) {
-        let (mut kl, mut best) = (0f64, (0, f32::NEG_INFINITY));
-        for (token, (&p, q)) in p.iter().zip(q.all()).enumerate() {
-            if p > best.1 {
-                best = (token, p);
-            }
-            // A token that the reference forbids adds nothing.
-            if p > f32::NEG_INFINITY {
-                kl += f64::from(p).exp() * (f64::from(p) - f64::from(q));
-            }
+    fn add(&mut self, at: &Position<'_, '_>) {
+        let loss = -at.found.of(at.next).0;
+        if at.model == 0 {
+            self.reference_loss += loss;
+            return;
         }
+        let (kl, same) = position(at.expected, at.found);
         self.tokens += 1;
+        self.loss += loss;
         self.kl += kl;
         self.kl_max = self.kl_max.max(kl);
-        self.same_top += f64::from(u8::from(q.of(best.0 as i32).1));
+        self.same_top += f64::from(u8::from(same));
     }
 }

@@ -9,12 +9,16 @@
 //! all its tokens behind the prompt, with the end of the text; the prompt is evaluated once.
 
 mod divergence;
+mod importance;
 mod measure;
 mod metrics;
+mod model_report;
+mod models;
 mod prepare;
 mod report;
 mod scorer;
 mod show;
+mod side_by_side;
 
 use std::time::Instant;
 
@@ -26,7 +30,10 @@ use crate::model::Model;
 use crate::options::{EvaluationOptions, Options};
 
 pub use divergence::{Divergence, divergence};
+pub use importance::{ImatrixReport, imatrix, importance};
 pub use metrics::{ClassMetrics, Classification};
+pub use model_report::{ComparedModel, Distribution, ModelComparison};
+pub use models::compare_models;
 pub use report::{ClassificationDifference, Comparison, Difference, Evaluation};
 
 use prepare::Prepared;

@@ -3,6 +3,7 @@
 use crate::adapter::Adapter;
 use crate::cancel::CancelToken;
 use crate::error::{Result, bail};
+use crate::ggml::Work;
 use crate::model::{Lease, Model};
 use crate::options::{Auto, EvaluationOptions, SessionOptions};
 use crate::plan;
@@ -29,6 +30,8 @@ impl Scorer {
             ..SessionOptions::default()
         };
         let mut params = plan::context_params(model, &session)?;
+        // An answer is not a text's continuation where an encoder reads the text.
+        params.work = Work::Decode;
         let row = 4 * model.info().tokenizer.n_vocab.max(1);
         params.n_outputs = (LOGITS_BYTES / row).clamp(1, params.n_ubatch.max(1));
         let mut lease = model.lease(&params, || plan::ensure_fits(model, &session, &params))?;

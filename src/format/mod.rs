@@ -5,9 +5,11 @@
 
 pub mod gate;
 pub mod gguf;
+mod image;
 mod mmap;
 mod replace;
 pub(crate) mod safetensors;
+pub mod sealed;
 pub mod source;
 
 pub use gate::{AdapterFile, ModelFiles, Part};

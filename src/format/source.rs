@@ -6,18 +6,34 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::image::{Image, Wipe};
 use super::mmap;
+use super::sealed::{self, Keys};
 use crate::error::{Context, Error, Result, bail};
+use crate::job::Monitor;
+use crate::options::Secret;
 
 /// The input of the gate. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Source(Kind);
+pub struct Source {
+    kind: Kind,
+    keys: Keys,
+}
 
 #[derive(Debug, Clone)]
 enum Kind {
     Path(PathBuf),
-    File { file: Arc<File>, offset: u64, length: Option<u64> },
+    File {
+        file: Arc<File>,
+        offset: u64,
+        length: Option<u64>,
+    },
     Memory(Arc<[u8]>),
+    /// Open, and verified and decrypted if it was sealed.
+    Opened {
+        path: Option<PathBuf>,
+        opened: Opened,
+    },
 }
 
 /// How a file is read.
@@ -34,28 +50,84 @@ pub enum Access {
 impl Source {
     /// A file on disk.
     pub fn path(path: impl Into<PathBuf>) -> Self {
-        Self(Kind::Path(path.into()))
+        Self::of(Kind::Path(path.into()))
     }
 
     /// A part of an open file: `length` bytes from `offset`, or up to its end. The file's own position
     /// is neither used nor moved.
     pub fn file(file: File, offset: u64, length: Option<u64>) -> Self {
-        Self(Kind::File { file: Arc::new(file), offset, length })
+        Self::of(Kind::File { file: Arc::new(file), offset, length })
     }
 
     /// A whole file in memory.
     pub fn memory(bytes: impl Into<Arc<[u8]>>) -> Self {
-        Self(Kind::Memory(bytes.into()))
+        Self::of(Kind::Memory(bytes.into()))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, keys: Keys::default() }
+    }
+
+    /// Opens a sealed file with these keys, of which each may be missing. With a key, a file that is not encrypted is
+    /// refused; with a public key, one that is not signed by its owner.
+    #[must_use]
+    pub fn with_keys(mut self, key: &Secret, public_key: &Secret) -> Self {
+        for (ours, theirs) in [(&mut self.keys.key, key), (&mut self.keys.public_key, public_key)] {
+            if theirs.is_set() {
+                ours.clone_from(theirs);
+            }
+        }
+        self
+    }
+
+    /// Whether it is a sealed file.
+    ///
+    /// # Errors
+    /// Those of files.
+    pub fn is_sealed(&self) -> Result<bool> {
+        sealed::is_sealed(&self.open_as_it_is()?)
     }
 
     /// The path, if the source is one.
     pub(crate) fn as_path(&self) -> Option<&Path> {
-        if let Kind::Path(path) = &self.0 { Some(path) } else { None }
+        match &self.kind {
+            Kind::Path(path) => Some(path),
+            Kind::Opened { path, .. } => path.as_deref(),
+            _ => None,
+        }
     }
 
-    /// Opens the source once; everything afterwards uses the same descriptor or memory.
+    /// Opens the source once, and verifies and decrypts a sealed one; everything afterwards uses the same descriptor or
+    /// memory.
     pub(crate) fn open(&self) -> Result<Opened> {
-        match &self.0 {
+        match self.unseal(&Monitor::default(), |_| Ok(()))?.kind {
+            Kind::Opened { opened, .. } => Ok(opened),
+            _ => bail!(Internal, "a source was not opened; please report it"),
+        }
+    }
+
+    /// An open source: of a sealed file what it holds, in memory. The keys are not kept. `fits` is asked whether there is
+    /// memory for that many bytes.
+    pub(crate) fn unseal(
+        &self,
+        monitor: &Monitor,
+        fits: impl FnOnce(u64) -> Result<()>,
+    ) -> Result<Self> {
+        if let Kind::Opened { .. } = self.kind {
+            return Ok(self.clone());
+        }
+        let path = self.as_path().map(Path::to_owned);
+        let opened = sealed::open(self.open_as_it_is()?, &self.keys, monitor, fits);
+        let opened = match &path {
+            Some(path) => opened.with_path(path)?,
+            None => opened?,
+        };
+        Ok(Self::of(Kind::Opened { path, opened }))
+    }
+
+    /// Opens the source; a sealed file stays sealed.
+    pub(crate) fn open_as_it_is(&self) -> Result<Opened> {
+        match &self.kind {
             Kind::Path(path) => Self::open_path(path).with_path(path),
             Kind::File { file, offset, length } => {
                 let whole = regular_length(file)?;
@@ -68,9 +140,11 @@ impl Source {
                          check the offset and length"
                     );
                 }
-                Ok(Opened::File { path: None, file: Arc::clone(file), offset: *offset, length })
+                let file = Arc::clone(file);
+                Ok(Opened::File { path: None, file, offset: *offset, length, private: None })
             }
-            Kind::Memory(bytes) => Ok(Opened::Memory(Arc::clone(bytes))),
+            Kind::Memory(bytes) => Ok(Opened::Memory(Image::Shared(Arc::clone(bytes)))),
+            Kind::Opened { opened, .. } => Ok(opened.clone()),
         }
     }
 
@@ -83,7 +157,7 @@ impl Source {
         let file = File::open(path).map_err(io)?;
         let length = regular_length(&file)?;
         let path = Some(path.to_owned());
-        Ok(Opened::File { path, file: Arc::new(file), offset: 0, length })
+        Ok(Opened::File { path, file: Arc::new(file), offset: 0, length, private: None })
     }
 }
 
@@ -104,11 +178,26 @@ fn regular_length(file: &File) -> Result<u64> {
 /// An open source.
 #[derive(Debug, Clone)]
 pub(crate) enum Opened {
-    File { path: Option<PathBuf>, file: Arc<File>, offset: u64, length: u64 },
-    Memory(Arc<[u8]>),
+    File {
+        path: Option<PathBuf>,
+        file: Arc<File>,
+        offset: u64,
+        length: u64,
+        /// Of a file that is in this process's memory only: wipes it when nobody uses it any more.
+        private: Option<Arc<Wipe>>,
+    },
+    Memory(Image),
 }
 
 impl Opened {
+    /// Whether the bytes are in this process's memory only.
+    pub(crate) fn in_memory(&self) -> bool {
+        match self {
+            Opened::File { private, .. } => private.is_some(),
+            Opened::Memory(_) => true,
+        }
+    }
+
     /// The number of bytes.
     pub(crate) fn length(&self) -> u64 {
         match self {
@@ -120,7 +209,7 @@ impl Opened {
     /// What changes when somebody writes to the file: its whole length and the time of the last change. Never for
     /// memory.
     pub(crate) fn stamp(&self) -> Result<Option<(u64, SystemTime)>> {
-        let Opened::File { file, .. } = self else { return Ok(None) };
+        let Opened::File { file, private: None, .. } = self else { return Ok(None) };
         let io = |e: std::io::Error| Error::io(&e, "asking for the file's time");
         let metadata = file.metadata().map_err(io)?;
         Ok(Some((metadata.len(), metadata.modified().map_err(io)?)))
@@ -129,7 +218,7 @@ impl Opened {
     /// All bytes: mapped, or the memory itself.
     pub(crate) fn map(&self) -> Result<Bytes> {
         match self {
-            Opened::Memory(bytes) => Ok(Bytes::Memory(Arc::clone(bytes))),
+            Opened::Memory(bytes) => Ok(Bytes::Memory(bytes.clone())),
             Opened::File { length: 0, .. } => Ok(Bytes::from(Vec::new())),
             Opened::File { file, offset, length, .. } => {
                 let Ok(size) = usize::try_from(*length) else {
@@ -182,7 +271,7 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut at: u64) -> std::io::Re
 /// Bytes that stay where they are while somebody looks at them.
 pub(crate) enum Bytes {
     Map(memmap2::Mmap),
-    Memory(Arc<[u8]>),
+    Memory(Image),
     Owned(Vec<u8>),
 }
 

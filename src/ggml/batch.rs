@@ -9,6 +9,8 @@ pub(super) struct Batch {
     positions: Vec<i32>,
     n_seq: Vec<i32>,
     seq: Box<[i32; 1]>,
+    /// The ids of several sequences, which `seq_pointers` points to.
+    seqs: Vec<i32>,
     seq_pointers: Vec<*mut i32>,
     outputs: Vec<i8>,
 }
@@ -22,9 +24,27 @@ impl Batch {
         self.positions.clear();
         self.positions.extend((start..).take(n));
         self.n_seq.resize(n, 1);
+        self.seq_pointers.clear();
         self.seq_pointers.resize(n, self.seq.as_mut_ptr());
         self.outputs.clear();
         self.outputs.extend((0..n).map(|i| i8::from(wanted(i))));
+    }
+
+    /// Fills the batch with whole texts, each a sequence of its own from position 0, with outputs for all tokens.
+    pub(super) fn fill_texts(&mut self, texts: &[&[i32]]) {
+        self.seqs.clear();
+        self.seqs.extend((0i32..).take(texts.len()));
+        self.tokens.clear();
+        self.positions.clear();
+        self.seq_pointers.clear();
+        for (text, seq) in texts.iter().zip(&mut self.seqs) {
+            self.tokens.extend_from_slice(text);
+            self.positions.extend((0..).take(text.len()));
+            self.seq_pointers.extend(std::iter::repeat_n(std::ptr::from_mut(seq), text.len()));
+        }
+        self.n_seq.resize(self.tokens.len(), 1);
+        self.outputs.clear();
+        self.outputs.resize(self.tokens.len(), 1);
     }
 
     /// For how many of its tokens logits are wanted.

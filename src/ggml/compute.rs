@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use llama_cpp_sys_2 as sys;
 
-use super::context::Running;
+use super::running::Running;
 use super::workspace::{Tensor, Workspace, WorkspaceBytes};
 use crate::cancel::CancelToken;
 use crate::error::{Result, bail};

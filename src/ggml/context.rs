@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr};
 use std::sync::{Arc, PoisonError};
 
 use llama_cpp_sys_2 as sys;
@@ -11,8 +11,10 @@ use super::accel::Link;
 use super::adapter::RawAdapter;
 use super::batch::Batch;
 use super::model::RawModel;
+use super::running::{Running, on_check};
 use super::shim;
 use super::threads::Threads;
+use super::work::Work;
 use crate::cancel::CancelToken;
 use crate::error::{Result, bail};
 use crate::log;
@@ -29,9 +31,18 @@ pub(crate) struct ContextParams {
     pub flash_attn: Option<bool>,
     pub swa_full: bool,
     pub offload_kqv: bool,
+    pub work: Work,
 }
 
-/// A context with one sequence.
+/// Which of the engine's two ways to evaluate a batch.
+#[derive(Clone, Copy)]
+pub(super) enum Call {
+    Decode,
+    /// As a whole, by the encoder, or by a model that keeps no cache.
+    Encode,
+}
+
+/// A context with one sequence, or for embeddings with several.
 pub(crate) struct RawContext {
     pointer: NonNull<sys::llama_context>,
     threads: Threads,
@@ -40,11 +51,12 @@ pub(crate) struct RawContext {
     link: Arc<Link>,
     /// What the abort callback reads: the flag of the running call's cancel token, or null.
     cancel: Box<AtomicPtr<AtomicBool>>,
-    batch: Batch,
+    pub(super) batch: Batch,
     n_vocab: usize,
     n_ctx: u32,
     n_ubatch: u32,
     n_outputs: u32,
+    pub(super) n_sequences: u32,
     adapters: Vec<(Arc<RawAdapter>, f32)>,
     model: Arc<RawModel>,
 }
@@ -56,13 +68,31 @@ unsafe impl Sync for RawContext {}
 
 impl RawContext {
     pub(crate) fn new(model: &Arc<RawModel>, p: &ContextParams) -> Result<Self> {
+        // SAFETY: nothing is called.
+        unsafe { Self::watched(model, p, None, null_mut()) }
+    }
+
+    /// As [`new`](Self::new), and calls `watch` with `data` around each node of a graph that it computes.
+    ///
+    /// # Safety
+    /// `watch` does not unwind, and may be called with `data` as long as the context lives.
+    pub(super) unsafe fn watched(
+        model: &Arc<RawModel>,
+        p: &ContextParams,
+        watch: sys::ggml_backend_sched_eval_callback,
+        data: *mut c_void,
+    ) -> Result<Self> {
         let cancel = Box::new(AtomicPtr::new(null_mut()));
         // SAFETY: fills a plain struct.
         let mut params = unsafe { sys::llama_context_default_params() };
         params.n_ctx = p.n_ctx;
         params.n_batch = p.n_ubatch;
         params.n_ubatch = p.n_ubatch;
-        params.n_seq_max = 1;
+        params.n_seq_max = p.work.n_sequences();
+        // One cache for all: what is evaluated together stays in one micro-batch.
+        params.kv_unified = params.n_seq_max > 1;
+        params.embeddings = matches!(p.work, Work::Embed { .. });
+        params.pooling_type = p.work.pooling_type();
         params.n_outputs_max = p.n_outputs.clamp(1, p.n_ubatch.max(1));
         params.type_k = p.kv_type as sys::ggml_type;
         params.type_v = p.kv_type as sys::ggml_type;
@@ -74,6 +104,8 @@ impl RawContext {
         params.swa_full = p.swa_full;
         params.offload_kqv = p.offload_kqv;
         params.no_perf = true;
+        params.cb_eval = watch;
+        params.cb_eval_user_data = data;
         params.abort_callback = Some(on_check);
         params.abort_callback_data = (&raw const *cancel).cast_mut().cast();
 
@@ -100,7 +132,7 @@ impl RawContext {
                 p.n_ctx
             )
         };
-        Ok(Self {
+        let context = Self {
             pointer,
             threads: Threads::default(),
             n_threads: 0,
@@ -114,12 +146,19 @@ impl RawContext {
             n_ubatch: unsafe { sys::llama_n_ubatch(pointer.as_ptr()) },
             n_outputs: params.n_outputs_max,
             adapters: Vec::new(),
+            n_sequences: params.n_seq_max,
             model: model.clone(),
-        })
+        };
+        context.check_work(p.work)?;
+        Ok(context)
     }
 
     pub(super) fn as_ptr(&self) -> *mut sys::llama_context {
         self.pointer.as_ptr()
+    }
+
+    pub(super) fn model(&self) -> &RawModel {
+        &self.model
     }
 
     /// Tokens that the context holds at most.
@@ -195,24 +234,36 @@ impl RawContext {
         if n_outputs > self.n_outputs as usize {
             bail!(Internal, "{n_outputs} rows of logits, of at most {}", self.n_outputs)
         }
-        let batch = self.batch.view();
+        self.submit(Call::Decode, cancel)
+    }
 
+    /// Gives the batch to the engine. What the engine would assert of it was checked before.
+    pub(super) fn submit(&mut self, call: Call, cancel: &CancelToken) -> Result<()> {
+        let batch = self.batch.view();
         let mut status = 0;
         let _running = Running::new(&self.cancel, cancel);
         let _reading = self.model.adapters.read().unwrap_or_else(PoisonError::into_inner);
         let (called, lines) = log::capture(|| {
             shim::call("evaluating tokens", |why| {
+                let context = self.pointer.as_ptr();
                 // SAFETY: `batch` points into `self.batch`, which is not changed meanwhile; every
-                // precondition that the engine asserts was checked above.
+                // precondition that the engine asserts was checked by the caller.
                 unsafe {
-                    shim::nestling_shim_decode(self.pointer.as_ptr(), &batch, &mut status, why)
+                    match call {
+                        Call::Decode => {
+                            shim::nestling_shim_decode(context, &batch, &mut status, why)
+                        }
+                        Call::Encode => {
+                            shim::nestling_shim_encode(context, &batch, &mut status, why)
+                        }
+                    }
                 }
             })
         });
         called?;
         match status {
             0 => Ok(()),
-            1 => bail!(ContextFull, "the context has no room for {} more tokens", tokens.len()),
+            1 => bail!(ContextFull, "the context has no room for {} more tokens", batch.n_tokens),
             2 => bail!(Cancelled, "evaluating tokens was cancelled; the session is usable"),
             other => {
                 let reason = lines.last().map_or("no reason given", String::as_str);
@@ -229,16 +280,21 @@ impl RawContext {
         if start < 0 || end > i64::from(self.n_ctx) {
             bail!(ContextFull, "the context holds {} tokens; {end} were asked for", self.n_ctx)
         }
+        self.check_ids(tokens)?;
+        let held = self.position_max() + 1;
+        if held != start {
+            bail!(Internal, "tokens for position {start}, but the cache ends at {held}")
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_ids(&self, tokens: &[i32]) -> Result<()> {
         if let Some(bad) = tokens.iter().find(|&&t| t < 0 || t as usize >= self.n_vocab) {
             bail!(
                 InvalidToken,
                 "token id {bad} is outside the vocabulary; ids go from 0 to {}",
                 self.n_vocab.saturating_sub(1)
             )
-        }
-        let held = self.position_max() + 1;
-        if held != start {
-            bail!(Internal, "tokens for position {start}, but the cache ends at {held}")
         }
         Ok(())
     }
@@ -268,58 +324,6 @@ impl RawContext {
         // SAFETY: not null, so the engine holds `n_vocab` logits there until the next decode, which
         // needs `&mut self`.
         Ok(unsafe { std::slice::from_raw_parts(data, self.n_vocab) })
-    }
-
-    /// The last position in the cache; -1 when it is empty.
-    pub(crate) fn position_max(&self) -> i32 {
-        // SAFETY: the context is valid; the call only reads.
-        unsafe { sys::llama_memory_seq_pos_max(sys::llama_get_memory(self.as_ptr()), 0) }
-    }
-
-    /// The first position that every layer's cache still holds; -1 when it is empty.
-    pub(crate) fn position_min(&self) -> i32 {
-        // SAFETY: as in `position_max`.
-        unsafe { sys::llama_memory_seq_pos_min(sys::llama_get_memory(self.as_ptr()), 0) }
-    }
-
-    /// Empties the cache; `wipe` overwrites the data too, so that no text of one session stays for the
-    /// next.
-    pub(crate) fn clear(&mut self, wipe: bool) {
-        // SAFETY: the context is valid.
-        unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.as_ptr()), wipe) };
-    }
-
-    /// Removes the positions `from..` (to the end). False: the cache cannot be cut there.
-    pub(crate) fn truncate(&mut self, from: i32) -> Result<bool> {
-        self.remove(from, -1)
-    }
-
-    /// Removes the positions `from..to`; `to` -1 is the end.
-    pub(crate) fn remove(&mut self, from: i32, to: i32) -> Result<bool> {
-        let mut done = false;
-        shim::call("removing tokens from the cache", |why| {
-            // SAFETY: the context is valid, sequence 0 always exists.
-            unsafe { shim::nestling_shim_seq_rm(self.as_ptr(), 0, from, to, &mut done, why) }
-        })?;
-        Ok(done)
-    }
-
-    /// Whether positions can be moved.
-    pub(crate) fn can_shift(&self) -> bool {
-        // SAFETY: the context is valid; the call only reads.
-        self.model.has_rope()
-            && unsafe { sys::llama_memory_can_shift(sys::llama_get_memory(self.as_ptr())) }
-    }
-
-    /// Moves the positions `from..` by `delta`. The caller has checked [`can_shift`](Self::can_shift).
-    pub(crate) fn shift(&mut self, from: i32, delta: i32) {
-        if self.can_shift() {
-            // SAFETY: the context is valid and its memory can shift (the engine asserts it).
-            unsafe {
-                let memory = sys::llama_get_memory(self.as_ptr());
-                sys::llama_memory_seq_add(memory, 0, from, -1, delta);
-            }
-        }
     }
 
     /// Uses these adapters with these scales from the next decode on.
@@ -359,30 +363,5 @@ impl Drop for RawContext {
             sys::llama_free(self.as_ptr());
             self.threads.free();
         }
-    }
-}
-
-/// Shows a cancel token to the abort callback for the time of one call.
-pub(super) struct Running<'a>(&'a AtomicPtr<AtomicBool>);
-
-impl<'a> Running<'a> {
-    pub(super) fn new(slot: &'a AtomicPtr<AtomicBool>, token: &'a CancelToken) -> Self {
-        slot.store(std::ptr::from_ref(token.flag()).cast_mut(), Ordering::Release);
-        Self(slot)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.store(null_mut(), Ordering::Release);
-    }
-}
-
-pub(super) extern "C" fn on_check(data: *mut c_void) -> bool {
-    // SAFETY: `data` is the boxed slot of a live context; the flag in it belongs to a token that is
-    // borrowed for the whole running call (`Running`).
-    unsafe {
-        let flag = (*data.cast::<AtomicPtr<AtomicBool>>()).load(Ordering::Acquire);
-        !flag.is_null() && (*flag).load(Ordering::Relaxed)
     }
 }

@@ -8,6 +8,7 @@
 mod accel;
 mod adapter;
 mod batch;
+mod cache;
 mod compute;
 mod context;
 mod custom;
@@ -18,14 +19,17 @@ mod kept;
 mod load;
 mod memory;
 mod model;
+mod observe;
 mod operations;
 mod quantize;
 #[cfg(test)]
 mod quantize_oracle;
+mod running;
 mod shim;
 mod state;
 mod threads;
 mod vocab;
+mod work;
 mod workspace;
 
 pub(crate) use accel::{kernels, replaces_repacking};
@@ -39,9 +43,11 @@ pub(crate) use kept::Kept;
 pub(crate) use load::{Input, LoadParams};
 pub(crate) use memory::{MemoryPart, breakdown};
 pub(crate) use model::RawModel;
+pub(crate) use observe::Observer;
 pub(crate) use operations::Rope;
 pub(crate) use quantize::{dequantize, quantize};
 #[cfg(test)]
 pub(crate) use quantize_oracle::engine_quantize;
 pub(crate) use vocab::RawVocab;
+pub(crate) use work::{Pooling, Work};
 pub(crate) use workspace::{ALIGNMENT, F32, Held, I32, Shape, Tensor, Workspace, WorkspaceBytes};

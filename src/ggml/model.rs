@@ -74,6 +74,31 @@ impl RawModel {
         }
     }
 
+    /// Whether it has an encoder, which reads a text as a whole.
+    pub(crate) fn has_encoder(&self) -> bool {
+        // SAFETY: as in `n_swa`.
+        unsafe { sys::llama_model_has_encoder(self.as_ptr()) }
+    }
+
+    /// Whether a decoder answers what an encoder read.
+    pub(crate) fn is_encoder_decoder(&self) -> bool {
+        // SAFETY: as in `n_swa`.
+        self.has_encoder() && unsafe { sys::llama_model_has_decoder(self.as_ptr()) }
+    }
+
+    /// The token that a decoder behind an encoder begins with.
+    pub(crate) fn decoder_start(&self) -> Option<i32> {
+        // SAFETY: as in `n_swa`.
+        let token = unsafe { sys::llama_model_decoder_start_token(self.as_ptr()) };
+        (token >= 0).then_some(token)
+    }
+
+    /// The width of an embedding.
+    pub(crate) fn n_embd_out(&self) -> usize {
+        // SAFETY: as in `n_swa`.
+        unsafe { sys::llama_model_n_embd_out(self.as_ptr()) }.max(0) as usize
+    }
+
     /// Whether the model decodes token by token: has a decoder, no encoder, and is not a diffusion model.
     pub(crate) fn is_generative(&self) -> bool {
         // SAFETY: as in `n_swa`.

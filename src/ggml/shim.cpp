@@ -77,6 +77,18 @@ int32_t nestling_shim_decode(llama_context * ctx, const llama_batch * batch, int
     return guarded(why, [&] { *out = llama_decode(ctx, *batch); });
 }
 
+int32_t nestling_shim_encode(llama_context * ctx, const llama_batch * batch, int32_t * out, char * why) {
+    return guarded(why, [&] { *out = llama_encode(ctx, *batch); });
+}
+
+int32_t nestling_shim_pooled(llama_context * ctx, llama_seq_id seq, float ** out, char * why) {
+    return guarded(why, [&] { *out = llama_get_embeddings_seq(ctx, seq); });
+}
+
+int32_t nestling_shim_token_vector(llama_context * ctx, int32_t i, float ** out, char * why) {
+    return guarded(why, [&] { *out = llama_get_embeddings_ith(ctx, i); });
+}
+
 int32_t nestling_shim_logits(llama_context * ctx, int32_t i, float ** out, char * why) {
     return guarded(why, [&] { *out = llama_get_logits_ith(ctx, i); });
 }

@@ -51,6 +51,24 @@ unsafe extern "C" {
         out: *mut i32,
         why: Why,
     ) -> i32;
+    pub fn nestling_shim_encode(
+        ctx: *mut sys::llama_context,
+        batch: *const sys::llama_batch,
+        out: *mut i32,
+        why: Why,
+    ) -> i32;
+    pub fn nestling_shim_pooled(
+        ctx: *mut sys::llama_context,
+        seq: i32,
+        out: *mut *mut f32,
+        why: Why,
+    ) -> i32;
+    pub fn nestling_shim_token_vector(
+        ctx: *mut sys::llama_context,
+        i: i32,
+        out: *mut *mut f32,
+        why: Why,
+    ) -> i32;
     pub fn nestling_shim_logits(
         ctx: *mut sys::llama_context,
         i: i32,

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 use llama_cpp_sys_2 as sys;
 
-use super::context::on_check;
 use super::custom::Kernels;
 use super::device::RawDevice;
 use super::graph::Graph;
+use super::running::on_check;
 use crate::error::{Result, bail};
 use crate::kernels::Level;
 

@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::format::ModelFiles;
 use crate::format::gguf::Value;
 
+use super::parts::{self, PartInfo, bits};
+
 /// A model, described by its own metadata. All sizes in bytes, all lengths in tokens.
 #[derive(Debug, Clone, Serialize)]
 pub struct ModelInfo {
@@ -36,8 +38,12 @@ pub struct ModelInfo {
     pub chat_template: Option<String>,
     /// Which types the weights have, the largest share first.
     pub quantization: Vec<QuantInfo>,
+    /// What the parts of the model take, in the order of the flow.
+    pub parts: Vec<PartInfo>,
     /// Size of all tensors.
     pub weight_bytes: u64,
+    /// Bits of a weight, on average.
+    pub bits_per_weight: f64,
     /// Size of all files.
     pub file_bytes: u64,
     /// The number of files.
@@ -98,12 +104,15 @@ impl ModelInfo {
             },
             chat_template: text("tokenizer.chat_template"),
             quantization: quantization(files),
+            parts: parts::parts(files.tensors()),
             weight_bytes: files.tensors().map(|t| t.n_bytes).sum(),
+            bits_per_weight: 0.0,
             file_bytes: files.length(),
             n_files: files.parts().len() as u32,
             gguf_version: gguf.version(),
             warnings: Vec::new(),
         };
+        info.bits_per_weight = bits(info.weight_bytes, info.n_params);
         info.warnings = warnings(&info);
         info
     }

@@ -3,17 +3,20 @@
 mod fingerprint;
 mod info;
 mod open;
+mod parts;
 mod placement;
 mod pool;
 
 use std::sync::{Arc, OnceLock};
 
 pub use info::{ModelInfo, QuantInfo, TokenizerInfo};
+pub use parts::{PartInfo, PartType};
 pub(crate) use pool::Lease;
 
 use crate::error::{Result, bail};
+use crate::format::gguf::Value;
 use crate::format::{Access, ModelFiles, Source};
-use crate::ggml::{ContextParams, RawModel};
+use crate::ggml::{ContextParams, RawModel, Work};
 use crate::options::{Accel, ModelOptions};
 
 /// A loaded model. Cheap to clone; all clones share the weights, which are freed with the last of the
@@ -110,6 +113,13 @@ impl Model {
         &self.0.files
     }
 
+    /// Whether a token sees only those before it: by the file, or by the architecture's default.
+    pub(crate) fn is_causal(&self) -> bool {
+        let arch = &self.info().architecture;
+        let said = self.files().gguf().get(&format!("{arch}.attention.causal"));
+        said.and_then(Value::as_bool) != Some(false)
+    }
+
     /// The error `WrongState` for a model without weights.
     pub(crate) fn check_weights(&self) -> Result<()> {
         if self.0.options.vocab_only {
@@ -128,14 +138,25 @@ impl Model {
         fits: impl FnOnce() -> Result<()>,
     ) -> Result<Lease> {
         self.check_weights()?;
-        if !self.0.raw.is_generative() {
+        self.check_work(params.work)?;
+        pool::lease(self, params, fits)
+    }
+
+    /// The error `Unsupported` for what the architecture cannot do.
+    pub(crate) fn check_work(&self, work: Work) -> Result<()> {
+        let able = match work {
+            Work::Decode => self.0.raw.is_generative(),
+            Work::EncodeDecode => self.0.raw.is_encoder_decoder(),
+            Work::Embed { .. } => true,
+        };
+        if !able {
             bail!(
                 Unsupported,
-                "the architecture {:?} does not generate text token by token; use a decoder-only model",
+                "the architecture {:?} does not continue a text token by token; use a decoder-only model",
                 self.0.info.architecture
             )
         }
-        pool::lease(self, params, fits)
+        Ok(())
     }
 
     fn pool(&self) -> &pool::Pool {

@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use super::placement::Placement;
 use super::{Inner, Model, ModelInfo, pool};
 use crate::cancel::CancelToken;
+use crate::device;
 use crate::error::{Result, bail};
 use crate::format::{Access, ModelFiles, Source};
 use crate::ggml::{Input, LoadParams, RawModel};
 use crate::job::{Job, Monitor};
-use crate::options::{ModelOptions, Options};
+use crate::options::{ModelOptions, Options, Secret};
 
 impl Model {
     /// Opens a model: checks the files, then maps or reads the weights.
@@ -30,10 +31,15 @@ impl Model {
         options.validate()?;
         monitor.cancel().check("loading the model")?;
         let access = if options.use_mmap { Access::Map } else { Access::Read };
+        let source = source.into().with_keys(&options.key, &options.public_key);
+        let source = source.unseal(monitor, enough_memory)?;
         let files = match options.vocab_only {
-            true => ModelFiles::open_tokenizer(&source.into(), access)?,
-            false => ModelFiles::open(&source.into(), access)?,
+            true => ModelFiles::open_tokenizer(&source, access)?,
+            false => ModelFiles::open(&source, access)?,
         };
+        // The keys end here: nothing that the model makes needs them.
+        let options =
+            &ModelOptions { key: Secret::none(), public_key: Secret::none(), ..options.clone() };
         check_alignment(&files, options)?;
         let info = ModelInfo::read(&files);
         let placement = Placement::choose(options, &files, &info)?;
@@ -76,6 +82,20 @@ impl Model {
     }
 }
 
+/// Whether a sealed file that holds so many bytes can be decrypted.
+fn enough_memory(bytes: u64) -> Result<()> {
+    let available = device::host_memory().available;
+    if bytes > available {
+        bail!(
+            DoesNotFit,
+            "the sealed model takes {} MiB in memory and {} MiB are free; use a smaller or more strongly quantized model",
+            bytes >> 20,
+            available >> 20
+        )
+    }
+    Ok(())
+}
+
 /// What the engine reads of a model's tensors.
 #[derive(Clone, Copy, PartialEq)]
 enum Read {
@@ -113,7 +133,7 @@ fn load(
     };
     let memory = files.parts().first().and_then(|p| p.memory());
     let input = match files.parts() {
-        [part] => match (&memory, part.file()) {
+        [part] => match (memory, part.file()) {
             (Some(bytes), _) => Input::Memory(bytes),
             (None, Some(file)) if cfg!(unix) => Input::File { file, offset: part.offset() },
             _ => Input::Paths(paths(files)?),

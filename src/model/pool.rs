@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Model;
 use crate::error::Result;
-use crate::ggml::{ContextParams, RawContext};
+use crate::ggml::{ContextParams, RawContext, Work};
 
 /// At most this many contexts wait for a next session.
 const IDLE: usize = 1;
@@ -82,7 +82,12 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(mut context) = self.context.take() else { return };
-        if self.model.pool().lock().len() >= IDLE || context.set_adapters(&[]).is_err() {
+        // What an encoder read stays in its context, and cannot be wiped.
+        let keeps_text = self.params.work == Work::EncodeDecode;
+        if keeps_text
+            || self.model.pool().lock().len() >= IDLE
+            || context.set_adapters(&[]).is_err()
+        {
             return;
         }
         context.clear(true);

@@ -1,18 +1,32 @@
 //! Every option of the library, in tables: one row gives the typed field, the setter by key that the C
 //! ABI uses, the command-line flag and the line of the printed reference.
 
+mod adapter;
+mod compare;
 mod convert;
 mod dataset;
+mod embedding;
 mod evaluation;
+mod imatrix;
+mod prune;
 mod quantize;
+mod seal;
+mod secret;
 mod table;
 mod trainer;
 mod value;
 
+pub use adapter::{AdapterFormat, AdapterOptions, AverageMethod, MergeOptions};
+pub use compare::CompareOptions;
 pub use convert::ConvertOptions;
 pub use dataset::{BadData, DatasetFormat, DatasetOptions, EncodingOptions, LossOn, TooLong};
+pub use embedding::{EmbeddingOptions, PoolingType};
 pub use evaluation::EvaluationOptions;
+pub use imatrix::ImatrixOptions;
+pub use prune::{PruneOptions, PruneTask};
 pub use quantize::QuantizeOptions;
+pub use seal::SealOptions;
+pub use secret::Secret;
 pub use table::{Options, Spec};
 pub use trainer::{LrSchedule, OptimizerKind, TrainerOptions};
 pub use value::{Auto, Input, Kind, Value};
@@ -89,6 +103,8 @@ options! {
         repack: Repack = Repack::Auto, (), "Whether weights are copied into private memory in a layout that is faster for the engine; auto = where accel has no faster kernels.";
         check_tensors: bool = false, (), "Check every weight for invalid numbers while loading (slow).";
         vocab_only: bool = false, (), "Load the tokenizer only: no weights, no sessions; memory can still be planned.";
+        key: Secret = Secret::none(), (), "The key of an encrypted file; a file that is not encrypted is then refused.";
+        public_key: Secret = Secret::none(), (), "Whose signature the file must have; a file without it is refused.";
     }
 }
 
@@ -163,8 +179,15 @@ pub fn reference() -> Vec<(&'static str, Vec<Spec>)> {
         (DatasetOptions::NAME, DatasetOptions::specs()),
         (TrainerOptions::NAME, TrainerOptions::specs()),
         (EvaluationOptions::NAME, EvaluationOptions::specs()),
+        (AdapterOptions::NAME, AdapterOptions::specs()),
+        (MergeOptions::NAME, MergeOptions::specs()),
+        (EmbeddingOptions::NAME, EmbeddingOptions::specs()),
         (QuantizeOptions::NAME, QuantizeOptions::specs()),
+        (SealOptions::NAME, SealOptions::specs()),
         (ConvertOptions::NAME, ConvertOptions::specs()),
+        (ImatrixOptions::NAME, ImatrixOptions::specs()),
+        (CompareOptions::NAME, CompareOptions::specs()),
+        (PruneOptions::NAME, PruneOptions::specs()),
     ]
 }
 
@@ -192,8 +215,15 @@ mod tests {
         check::<EncodingOptions>();
         check::<TrainerOptions>();
         check::<EvaluationOptions>();
+        check::<EmbeddingOptions>();
         check::<QuantizeOptions>();
+        check::<AdapterOptions>();
+        check::<MergeOptions>();
+        check::<SealOptions>();
         check::<ConvertOptions>();
+        check::<ImatrixOptions>();
+        check::<CompareOptions>();
+        check::<PruneOptions>();
     }
 
     #[test]

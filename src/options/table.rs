@@ -42,9 +42,14 @@ pub(super) fn invalid(kind: &str, key: &str, got: &str, accepts: &Kind) -> Resul
     bail!(InvalidOption, "{kind} option {key}: {got} is not accepted; give {accepts}")
 }
 
-/// The caller's value, for an error message.
-pub(super) fn describe(input: Input<'_>) -> String {
+/// The caller's value, for an error message; of what was given for a key, only the length.
+pub(super) fn describe(input: Input<'_>, accepts: &Kind) -> String {
     match input {
+        Input::Bytes(v) => format!("a value of {} bytes", v.len()),
+        Input::Str(v) | Input::Add(v) if *accepts == Kind::Key => {
+            format!("text of {} bytes", v.len())
+        }
+        _ if *accepts == Kind::Key => "a number or flag".to_owned(),
         Input::Int(v) => v.to_string(),
         Input::Float(v) => v.to_string(),
         Input::Bool(v) => v.to_string(),
@@ -91,10 +96,11 @@ macro_rules! options {
             fn set(&mut self, key: &str, input: $crate::options::Input<'_>) -> $crate::Result<()> {
                 match key {
                     $(stringify!($key) => $crate::options::Value::set(&mut self.$key, input, $range)
-                        .or_else(|()| $crate::options::table::invalid(
-                            $kind, key, &$crate::options::table::describe(input),
-                            &<$ty as $crate::options::Value>::kind($range),
-                        )),)*
+                        .or_else(|()| {
+                            let accepts = <$ty as $crate::options::Value>::kind($range);
+                            let got = $crate::options::table::describe(input, &accepts);
+                            $crate::options::table::invalid($kind, key, &got, &accepts)
+                        }),)*
                     _ => {
                         $(if <$Inner as $crate::options::Options>::specs().iter().any(|s| s.key == key) {
                             return $crate::options::Options::set(&mut self.$inner, key, input);

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
+use super::Secret;
+
 /// A value as it comes from a caller: C setters give the first four, the command line gives text.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 #[allow(missing_docs, reason = "the names are the types")]
 pub enum Input<'a> {
     Int(i64),
@@ -13,6 +15,21 @@ pub enum Input<'a> {
     Str(&'a str),
     /// One more element for a list.
     Add(&'a str),
+    /// Bytes, such as a key. They are never printed.
+    Bytes(&'a [u8]),
+}
+
+impl std::fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Input::Int(v) => f.debug_tuple("Int").field(v).finish(),
+            Input::Float(v) => f.debug_tuple("Float").field(v).finish(),
+            Input::Bool(v) => f.debug_tuple("Bool").field(v).finish(),
+            Input::Str(v) => f.debug_tuple("Str").field(v).finish(),
+            Input::Add(v) => f.debug_tuple("Add").field(v).finish(),
+            Input::Bytes(v) => write!(f, "Bytes({} bytes)", v.len()),
+        }
+    }
 }
 
 /// What an option accepts, for error messages and the printed reference.
@@ -36,6 +53,8 @@ pub enum Kind {
     List,
     /// Integers, added one by one.
     IntList(RangeInclusive<i64>),
+    /// The bytes of a key.
+    Key,
 }
 
 impl std::fmt::Display for Kind {
@@ -56,6 +75,7 @@ impl std::fmt::Display for Kind {
             Kind::IntList(r) => {
                 write!(f, "integers from {} to {}, added one by one", r.start(), r.end())
             }
+            Kind::Key => write!(f, "the {} bytes of a key", Secret::LENGTH),
         }
     }
 }
@@ -105,7 +125,7 @@ fn integer(input: Input<'_>) -> Result<i64, ()> {
     match input {
         Input::Int(v) => Ok(v),
         Input::Str(s) | Input::Add(s) => s.trim().parse().map_err(|_| ()),
-        Input::Float(_) | Input::Bool(_) => Err(()),
+        Input::Float(_) | Input::Bool(_) | Input::Bytes(_) => Err(()),
     }
 }
 
@@ -198,7 +218,7 @@ impl Value for f64 {
             Input::Float(v) => v,
             Input::Int(v) => v as f64,
             Input::Str(s) => s.trim().parse().map_err(|_| ())?,
-            Input::Bool(_) | Input::Add(_) => return Err(()),
+            Input::Bool(_) | Input::Add(_) | Input::Bytes(_) => return Err(()),
         };
         range.contains(&value).then(|| *self = value).ok_or(())
     }

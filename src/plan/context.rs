@@ -3,7 +3,7 @@
 use crate::device;
 use crate::error::{Result, bail};
 use crate::format::gguf::{GgmlType, Value};
-use crate::ggml::ContextParams;
+use crate::ggml::{ContextParams, Pooling, Work};
 use crate::model::Model;
 use crate::options::{Auto, FlashAttn, KvType, SessionOptions};
 
@@ -19,20 +19,47 @@ pub(crate) fn context_params(model: &Model, options: &SessionOptions) -> Result<
         None => auto_context(model, options),
     };
     check_positions(model, n_ctx)?;
+    let encodes = model.raw().is_encoder_decoder();
+    // An encoder reads a prompt as a whole.
+    let n_ubatch = if encodes { n_ctx } else { (options.n_ubatch as u32).min(n_ctx) };
     Ok(ContextParams {
         n_ctx,
-        n_ubatch: (options.n_ubatch as u32).min(n_ctx),
-        // A session looks at the last token's logits alone.
-        n_outputs: 1,
+        n_ubatch,
+        // A session looks at the last token's logits alone. The engine makes room for a whole text's behind an encoder.
+        n_outputs: if encodes { n_ubatch } else { 1 },
         kv_type: kv_type as u32,
-        flash_attn: match options.flash_attn {
-            FlashAttn::Auto => None,
-            FlashAttn::On => Some(true),
-            FlashAttn::Off => Some(false),
-        },
+        flash_attn: flash_attn(options.flash_attn),
         swa_full: options.swa_full,
         offload_kqv: options.offload_kqv,
+        work: if encodes { Work::EncodeDecode } else { Work::Decode },
     })
+}
+
+/// The engine's parameters to embed `n_texts` texts at a time, of `n_tokens` in all.
+pub(crate) fn embedding_params(
+    pooling: Pooling,
+    n_texts: u32,
+    n_tokens: u32,
+    flash: FlashAttn,
+) -> ContextParams {
+    ContextParams {
+        n_ctx: n_tokens,
+        n_ubatch: n_tokens,
+        n_outputs: n_tokens,
+        kv_type: GgmlType::F16 as u32,
+        flash_attn: flash_attn(flash),
+        swa_full: true,
+        offload_kqv: true,
+        work: Work::Embed { pooling, n_texts },
+    }
+}
+
+fn flash_attn(option: FlashAttn) -> Option<bool> {
+    match option {
+        FlashAttn::Auto => None,
+        FlashAttn::On => Some(true),
+        FlashAttn::Off => Some(false),
+    }
 }
 
 /// The number of threads that an option asks for.

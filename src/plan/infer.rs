@@ -6,7 +6,7 @@ use super::context::{context_params, kv_bytes_per_token, n_threads};
 use super::measure::measure;
 use crate::device::{self, HostMemory};
 use crate::error::{Result, bail};
-use crate::ggml::{ContextParams, MemoryPart};
+use crate::ggml::{ContextParams, MemoryPart, Work};
 use crate::model::Model;
 use crate::options::{KvType, Options, SessionOptions};
 
@@ -97,7 +97,7 @@ impl Model {
 
     /// Weights that stay in the mapped file: all that is not repacked or on a device.
     fn mapped(&self, parts: &[MemoryPart]) -> u64 {
-        if !self.options().use_mmap || self.files().parts().iter().any(|p| p.memory().is_some()) {
+        if !self.options().use_mmap || self.files().parts().iter().any(|p| p.in_memory()) {
             return 0;
         }
         let private = |p: &&MemoryPart| p.device.is_some() || p.name.contains("REPACK");
@@ -194,7 +194,12 @@ fn clearly_fits(model: &Model, options: &SessionOptions, params: &ContextParams)
     let per_row =
         4 * (8 * u64::from(h.n_embd) + 4 * widest(&h.n_ff) * u64::from(h.n_expert.max(1)));
     let logits = 2 * u64::from(params.n_outputs) * model.row_bytes();
-    let estimate = u64::from(params.n_ctx) * per_token + ubatch * per_row + logits;
+    // A decoder sees what an encoder read in every micro-batch: the engine makes room for the training length.
+    let seen = match params.work {
+        Work::EncodeDecode => u64::from(h.n_ctx_train) * ubatch * 4 * heads,
+        Work::Decode | Work::Embed { .. } => 0,
+    };
+    let estimate = u64::from(params.n_ctx) * per_token + ubatch * per_row + logits + seen;
     let least = match model.n_gpu_layers() {
         0 => None,
         _ => device::devices().iter().map(|d| d.memory_free).filter(|&free| free > 0).min(),

@@ -1,6 +1,6 @@
 //! Memory as the engine counts it, without allocating it.
 
-use crate::error::{Result, bail};
+use crate::error::Result;
 use crate::ggml::{self, ContextParams, MemoryPart, RawContext};
 use crate::model::Model;
 
@@ -18,10 +18,8 @@ pub(super) fn measure(
     params: &ContextParams,
     n_threads: i32,
 ) -> Result<Vec<MemoryPart>> {
+    model.check_work(params.work)?;
     let hollow = model.hollow()?;
-    if !hollow.is_generative() {
-        bail!(Unsupported, "this architecture does not generate text: it has no session to plan")
-    }
     let count = |n_ctx: u32| -> Result<Vec<MemoryPart>> {
         // A context over a model without weights: the engine counts, but allocates nothing.
         let context = RawContext::new(&hollow, &ContextParams { n_ctx, ..params.clone() })?;

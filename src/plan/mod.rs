@@ -4,6 +4,6 @@ mod context;
 mod infer;
 mod measure;
 
-pub(crate) use context::{context_params, n_threads};
+pub(crate) use context::{context_params, embedding_params, n_threads};
 pub(crate) use infer::ensure_fits;
 pub use infer::{DeviceNeed, Plan};

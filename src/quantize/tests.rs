@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::cancel::CancelToken;
 use crate::error::Code;
-use crate::format::gguf::Gguf;
+use crate::format::gguf::{GgmlType, Gguf};
 use crate::ggml::engine_quantize;
 use crate::test_support::{Family, Tiny, smollm2};
 
@@ -35,23 +35,51 @@ fn assert_same(ours: &Path, theirs: &Path, what: &str) {
     for (key, value) in theirs.kv() {
         assert_eq!(ours.get(key), Some(value), "{what}: {key}");
     }
-    assert_eq!(ours.kv().count(), theirs.kv().count(), "{what}");
+    // The engine's program notes the matrix, and not its library.
+    let notes = ours.kv().filter(|(key, _)| key.starts_with("quantize.imatrix.")).count();
+    assert_eq!(ours.kv().count() - notes, theirs.kv().count(), "{what}");
 }
 
-/// A model deep enough for every rule about layers. `n_embd` 96 is no whole block of the K-quants.
+/// A model deep enough for the rules about layers. `n_embd` 96 is no whole block of the K-quants.
 fn deep(family: Family, n_embd: u64, n_head_kv: u32) -> Tiny {
     let mut tiny = Tiny::new(family);
-    (tiny.n_embd, tiny.n_ff, tiny.n_layer) = (n_embd, 256, 17);
+    (tiny.n_embd, tiny.n_ff, tiny.n_layer) = (n_embd, 256, 9);
     (tiny.n_head, tiny.n_head_kv) = (4, n_head_kv);
     tiny
 }
 
-fn compare(from: &Path, directory: &Path, mix: Mix, matrix: &[(String, Vec<f32>)]) {
+/// The same from both quantizers, with an importance matrix in a file and in memory.
+fn compare(
+    from: &Path,
+    directory: &Path,
+    mix: Mix,
+    matrix: Option<(&Path, &[(String, Vec<f32>)])>,
+) {
     let (ours, theirs) = (directory.join("ours.gguf"), directory.join("theirs.gguf"));
-    let options = QuantizeOptions { force: true, ..with(mix.name()) };
+    let imatrix = matrix.map(|(path, _)| path.to_str().unwrap().to_owned()).unwrap_or_default();
+    let options = QuantizeOptions { force: true, imatrix, ..with(mix.name()) };
     run(from, &ours, &options).unwrap();
-    engine_quantize(from, &theirs, mix.id(), false, matrix);
+    engine_quantize(from, &theirs, mix.id(), false, matrix.map_or(&[], |(_, values)| values));
     assert_same(&ours, &theirs, &format!("{} as {}", from.display(), mix.name()));
+}
+
+/// A matrix for every weight of a model that a mix may change, and its file.
+fn matrix(model: &Path, to: &Path) -> Vec<(String, Vec<f32>)> {
+    let model = open(model);
+    let weights =
+        model.tensors().iter().filter(|t| t.dims.len() == 2 && t.name.starts_with("blk."));
+    let values: Vec<_> = weights
+        .map(|t| {
+            let columns =
+                (0..t.dims[0]).map(|i| 0.1 + (i as f32 * 0.7 + t.offset as f32).sin().abs());
+            (t.name.clone(), columns.collect::<Vec<_>>())
+        })
+        .collect();
+    let entries = values
+        .iter()
+        .map(|(name, v)| (name.clone(), Entry::new(name, v.clone(), vec![1.0]).unwrap()));
+    Imatrix::new(entries.collect(), vec!["a text".into()], 3, 512).unwrap().write(to).unwrap();
+    values
 }
 
 /// The mixes that work without an importance matrix.
@@ -78,12 +106,53 @@ fn every_mix_gives_the_bytes_of_the_engines_own_quantizer() {
     .collect();
     use Mix::*;
     let of_every_family = [Q2_K, Q3_K_M, Q4_K_S, Q4_K_M, Q5_K_M, IQ4_XS, Q4_0, MXFP4_MOE];
+    let mut deeper = deep(Family::Llama, 256, 2).seed(8);
+    deeper.n_layer = 17;
+    compare(&deeper.write(directory.path()), directory.path(), Q3_K_M, None);
     for mix in without_matrix() {
         let n = if of_every_family.contains(&mix) { models.len() } else { 1 };
         for model in models.iter().take(n) {
-            compare(model, directory.path(), mix, &[]);
+            compare(model, directory.path(), mix, None);
         }
     }
+}
+
+#[test]
+fn an_importance_matrix_gives_the_bytes_of_the_engines_own_quantizer() {
+    use Mix::*;
+    let directory = tempfile::tempdir().unwrap();
+    let mut flat = deep(Family::Llama, 256, 2);
+    flat.n_layer = 2;
+    let flat = flat.write(directory.path());
+    let flat_file = directory.path().join("flat.gguf");
+    let flat_values = matrix(&flat, &flat_file);
+    // These take long.
+    for mix in [IQ2_XXS, IQ2_S, IQ1_S, IQ1_M, IQ3_XS] {
+        compare(&flat, directory.path(), mix, Some((&flat_file, &flat_values)));
+    }
+    let model = deep(Family::Llama, 256, 2).seed(3).write(directory.path());
+    let file = directory.path().join("imatrix.gguf");
+    let values = matrix(&model, &file);
+    for mix in [IQ2_XS, IQ2_M, IQ3_XXS, Q2_K_S, Q4_0, Q5_0, Q4_K_M, IQ4_XS] {
+        compare(&model, directory.path(), mix, Some((&file, &values)));
+    }
+    let noted = open(&directory.path().join("ours.gguf"));
+    assert_eq!(noted.str("quantize.imatrix.dataset").unwrap(), Some("a text"));
+    assert_eq!(noted.u32("quantize.imatrix.chunks_count").unwrap(), Some(3));
+    assert_eq!(noted.u32("quantize.imatrix.entries_count").unwrap(), Some(values.len() as u32));
+
+    // Of another model, and one that lacks a tensor.
+    let other = deep(Family::Llama, 512, 2).seed(9).write(directory.path());
+    let to = directory.path().join("none.gguf");
+    let imatrix = file.to_str().unwrap().to_owned();
+    let error = run(&other, &to, &QuantizeOptions { imatrix, ..with("q4_k_m") }).unwrap_err();
+    assert_eq!(error.code(), Code::ImatrixFormat, "{error}");
+    let entries = [("x".to_owned(), Entry::new("x", vec![1.0; 4], vec![1.0]).unwrap())];
+    Imatrix::new(entries.into(), vec!["a".into()], 1, 1).unwrap().write(&file).unwrap();
+    let imatrix = file.to_str().unwrap().to_owned();
+    let error = run(&model, &to, &QuantizeOptions { imatrix, ..with("iq2_xs") }).unwrap_err();
+    assert!(error.message().contains("says nothing of it"), "{error}");
+    assert!(!to.exists());
 }
 
 #[test]

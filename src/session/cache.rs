@@ -43,6 +43,9 @@ impl Session {
                 self.n_ctx()
             )
         }
+        if self.has_encoder() {
+            return self.answer(tokens, cancel);
+        }
         let reused = self.reusable(tokens, last);
         let reused = self.cut(reused)?;
         self.pending.clear();
@@ -54,6 +57,12 @@ impl Session {
     /// Puts `tokens`, after those that wait, behind what the cache holds.
     pub(crate) fn append(&mut self, tokens: &[i32], cancel: &CancelToken) -> Result<Evaluated> {
         self.check_tokens(tokens)?;
+        if self.has_encoder() {
+            bail!(
+                Unsupported,
+                "this model's encoder reads a prompt as a whole: nothing can be appended to it; set append=false"
+            )
+        }
         let all = [self.pending.as_slice(), tokens].concat();
         if all.is_empty() {
             bail!(EmptyPrompt, "there is nothing to append; give at least one token")
@@ -142,7 +151,7 @@ impl Session {
     }
 
     /// Evaluates tokens behind what the cache holds, one micro-batch at a time.
-    fn feed(&mut self, tokens: &[i32], cancel: &CancelToken) -> Result<()> {
+    pub(super) fn feed(&mut self, tokens: &[i32], cancel: &CancelToken) -> Result<()> {
         let n_ubatch = (self.lease.n_ubatch() as usize).max(1);
         let mut rest = tokens;
         while !rest.is_empty() {
@@ -173,7 +182,7 @@ impl Session {
     }
 
     /// Before a step of so many tokens: the number of threads that has proved best.
-    fn use_threads(&mut self, tokens: usize) -> Result<()> {
+    pub(super) fn use_threads(&mut self, tokens: usize) -> Result<()> {
         let Some(tuner) = &self.tuner else { return Ok(()) };
         let n = tuner.threads(tokens);
         self.lease.set_threads(i32::try_from(n).unwrap_or(1))?;

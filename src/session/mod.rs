@@ -1,6 +1,7 @@
 //! A session: one sequence of tokens with its cache, its sampler and its token log.
 
 mod cache;
+mod encoder;
 mod prompt;
 mod snapshot;
 mod state;
@@ -29,6 +30,8 @@ pub struct Session {
     options: SessionOptions,
     /// What the cache holds: position i holds token i.
     tokens: Vec<i32>,
+    /// The text that the encoder read, which `tokens` answer; always empty for models without an encoder.
+    source: Vec<i32>,
     /// Tokens that belong to the sequence and were not evaluated yet.
     pending: Vec<i32>,
     /// Up to here the cache equals a fresh evaluation of `tokens`: a shift leaves only its kept prefix so.
@@ -84,6 +87,7 @@ impl Session {
             tokenizer: Tokenizer::new(model),
             options: options.clone(),
             tokens: Vec::new(),
+            source: Vec::new(),
             pending: Vec::new(),
             pure: 0,
             n_keep: 1,
@@ -106,6 +110,7 @@ impl Session {
         let mut copy = Self::new(self.model(), &self.options)?;
         copy.set_adapters(&self.own_adapters)?;
         copy.attach(&self.adapters)?;
+        copy.read_source(&self.source)?;
         if !self.tokens.is_empty() {
             let state = self.lease.state()?;
             copy.lease.set_state(&state)?;
@@ -122,6 +127,12 @@ impl Session {
     /// Forgets all tokens; the options and adapters stay.
     pub fn reset(&mut self) {
         self.epoch += 1;
+        self.source.clear();
+        self.forget();
+    }
+
+    /// Empties the cache.
+    fn forget(&mut self) {
         self.lease.clear(false);
         self.tokens.clear();
         self.pending.clear();
@@ -167,7 +178,8 @@ impl Session {
         Ok(())
     }
 
-    /// The tokens of the sequence, evaluated or not.
+    /// The tokens of the sequence, evaluated or not; behind an encoder those of the answer, from the token that the decoder
+    /// begins with.
     pub fn tokens(&self) -> impl Iterator<Item = i32> {
         self.tokens.iter().chain(&self.pending).copied()
     }

@@ -84,7 +84,7 @@ impl Session {
                     parse_special: o.parse_special,
                 };
                 let mut tokens = self.tokenizer.encode(text, options)?;
-                if options.add_special && self.tokenizer.adds_eos() {
+                if options.add_special && self.tokenizer.adds_eos() && !self.has_encoder() {
                     // A text that goes on must not begin with its end, which the vocabulary put there.
                     tokens.pop();
                 }

@@ -1,7 +1,7 @@
 //! A session's state as a file: tokens, cache, sampler, and what they belong to.
 //!
 //! Layout, little-endian: `NESTSTAT`, version `u32`, header length `u32`, header (JSON), tokens
-//! (`i32` each), pending tokens, the cache as the engine writes it, SHA-256 of everything before.
+//! (`i32` each), pending tokens, what an encoder read (likewise), the cache as the engine writes it, SHA-256 of everything before.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -36,6 +36,9 @@ struct Header {
     n_pending: usize,
     pure: usize,
     n_keep: usize,
+    /// Behind an encoder: the tokens that it read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    n_source: usize,
     cache_bytes: usize,
     sampler: Option<SamplerState>,
 }
@@ -82,6 +85,7 @@ impl Session {
             n_pending: self.pending.len(),
             pure: self.pure,
             n_keep: self.n_keep,
+            n_source: self.source.len(),
             cache_bytes: cache.len(),
             sampler: sampler.or_else(|| self.sampler_state.clone()),
             ..self.identity()?
@@ -94,7 +98,7 @@ impl Session {
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&(header.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&header);
-        for token in self.tokens.iter().chain(&self.pending) {
+        for token in self.tokens.iter().chain(&self.pending).chain(&self.source) {
             bytes.extend_from_slice(&token.to_le_bytes());
         }
         bytes.extend_from_slice(&cache);
@@ -117,6 +121,7 @@ impl Session {
             n_pending: 0,
             pure: 0,
             n_keep: 0,
+            n_source: 0,
             cache_bytes: 0,
             sampler: None,
         })
@@ -127,22 +132,25 @@ impl Session {
         self.check_identity(&header)?;
         let damaged =
             || Error::new(crate::Code::StateDamaged, "its parts do not add up; save it again");
-        let n_all = header.n_tokens.checked_add(header.n_pending).ok_or_else(damaged)?;
+        let n_answer = header.n_tokens.checked_add(header.n_pending).ok_or_else(damaged)?;
+        let n_all = n_answer.checked_add(header.n_source).ok_or_else(damaged)?;
         let n_bytes = n_all.checked_mul(4).ok_or_else(damaged)?;
         let (tokens, cache) = body.split_at_checked(n_bytes).ok_or_else(damaged)?;
         if cache.len() != header.cache_bytes
             || header.pure > header.n_tokens
             || header.n_pending > 1
             || (header.n_tokens == 0) != cache.is_empty()
+            || (header.n_source > 0 && !self.has_encoder())
+            || (header.n_tokens > 0 && header.n_source == 0 && self.has_encoder())
         {
             return Err(damaged());
         }
-        if header.n_tokens > self.n_ctx() {
+        if header.n_tokens.max(header.n_source) > self.n_ctx() {
             bail!(
                 StateForeign,
                 "the state holds {} tokens, this session's context {}; open it with n_ctx of at least \
                  that",
-                header.n_tokens,
+                header.n_tokens.max(header.n_source),
                 self.n_ctx()
             )
         }
@@ -151,7 +159,9 @@ impl Session {
             .map(|b| i32::from_le_bytes(b.try_into().unwrap_or_default()))
             .collect();
         self.check_tokens(&tokens).map_err(|_| damaged())?;
+        let source = tokens.split_off(n_answer);
         self.reset();
+        self.read_source(&source)?;
         if !cache.is_empty() {
             super::snapshot::check(cache, header.n_tokens)?;
             self.lease.set_state(cache)?;
@@ -200,6 +210,11 @@ impl Session {
         }
         Ok(())
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// Header and body of a whole, undamaged state.

@@ -2,6 +2,7 @@
 
 mod chat;
 mod decoder;
+mod hangul;
 
 pub(crate) use chat::ChatFormat;
 pub use decoder::StreamDecoder;
@@ -78,7 +79,8 @@ impl Tokenizer {
     /// # Errors
     /// `NoTokenizer`; `InvalidArgument` for more than 2 GiB of text.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<i32>> {
-        self.vocab().tokenize(text, options.add_special, options.parse_special)
+        let text = if self.strips_accents() { hangul::decompose(text) } else { text.into() };
+        self.vocab().tokenize(&text, options.add_special, options.parse_special)
     }
 
     /// The number of tokens of `text`.
@@ -196,6 +198,16 @@ impl Tokenizer {
     /// Whether the model wants its end-of-text token behind every text.
     pub(crate) fn adds_eos(&self) -> bool {
         self.vocab().add_eos()
+    }
+
+    /// Whether it is a WordPiece vocabulary that reads letters without their accents.
+    fn strips_accents(&self) -> bool {
+        let metadata = |key| self.0.metadata(key);
+        let said = |key| metadata(key).map(|value| value == "true");
+        metadata("tokenizer.ggml.model").as_deref() == Some("bert")
+            && said("tokenizer.ggml.normalizer.strip_accents")
+                .or_else(|| said("tokenizer.ggml.normalizer.lowercase"))
+                .unwrap_or(true)
     }
 
     fn vocab(&self) -> RawVocab<'_> {

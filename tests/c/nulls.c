@@ -324,6 +324,30 @@ static void null_training(fixture *f) {
     CHECK(examples == NULL && options == NULL && trainer == NULL && string == NULL);
 }
 
+static void null_adapter_files(fixture *f) {
+    const char *paths[] = {NULL};
+    const float numbers[] = {1};
+    nest_string *json = NULL;
+    nest_job *job = NULL;
+    NULLS(nest_adapter_inspect(NULL, &json));
+    NULLS(nest_adapter_inspect("a", NULL));
+    NULLS(nest_adapter_convert_job(NULL, "b", NULL, NULL, &job));
+    NULLS(nest_adapter_convert_job("a", NULL, NULL, NULL, &job));
+    NULLS(nest_adapter_convert_job("a", "b", NULL, NULL, NULL));
+    NULLS(nest_adapter_average_job(NULL, numbers, 1, "b", NULL, NULL, &job));
+    NULLS(nest_adapter_average_job(paths, NULL, 1, "b", NULL, NULL, &job));
+    NULLS(nest_adapter_average_job(paths, numbers, 1, "b", NULL, NULL, &job));
+    NULLS(nest_adapter_average_job(NULL, NULL, 0, NULL, NULL, NULL, &job));
+    NULLS(nest_adapter_average_job(NULL, NULL, 0, "b", NULL, NULL, NULL));
+    NULLS(nest_merge_job(NULL, NULL, NULL, 0, "b", NULL, NULL, &job));
+    NULLS(nest_merge_job(f->source, NULL, numbers, 1, "b", NULL, NULL, &job));
+    NULLS(nest_merge_job(f->source, paths, NULL, 1, "b", NULL, NULL, &job));
+    NULLS(nest_merge_job(f->source, paths, numbers, 1, "b", NULL, NULL, &job));
+    NULLS(nest_merge_job(f->source, NULL, NULL, 0, NULL, NULL, NULL, &job));
+    NULLS(nest_merge_job(f->source, NULL, NULL, 0, "b", NULL, NULL, NULL));
+    CHECK(job == NULL && json == NULL);
+}
+
 static void null_evaluation(fixture *f) {
     nest_evaluation *evaluation = NULL;
     nest_evaluation *made = NULL;
@@ -345,10 +369,16 @@ static void null_evaluation(fixture *f) {
     nest_options_free(one);
     NULLS(nest_job_take_evaluation(NULL, &evaluation));
     NULLS(nest_job_take_evaluation(job, NULL));
-    nest_string *made = NULL;
-    NULLS(nest_job_take_report(NULL, &made));
+    nest_job *quantizing = NULL;
+    NULLS(nest_quantize_job(NULL, "x", NULL, NULL, &quantizing));
+    NULLS(nest_quantize_job(f->source, NULL, NULL, NULL, &quantizing));
+    NULLS(nest_quantize_job(f->source, "x", NULL, NULL, NULL));
+    NULLS(nest_convert_job(NULL, "x", NULL, NULL, &quantizing));
+    NULLS(nest_convert_job("x", NULL, NULL, NULL, &quantizing));
+    NULLS(nest_convert_job("x", "x", NULL, NULL, NULL));
+    CHECK(quantizing == NULL);
+    NULLS(nest_job_take_report(NULL, &json));
     NULLS(nest_job_take_report(job, NULL));
-    CHECK(made == NULL);
     nest_job_free(job);
     NULLS(nest_evaluation_get_report(NULL, &report));
     NULLS(nest_evaluation_get_report(made, NULL));
@@ -362,10 +392,23 @@ static void null_evaluation(fixture *f) {
     nest_evaluation_free(NULL);
 }
 
+static void null_seal(fixture *f) {
+    nest_job *job = NULL;
+    nest_source *keyed = NULL;
+    NULLS(nest_seal_job(NULL, "out", NULL, NULL, &job));
+    NULLS(nest_seal_job("in", NULL, NULL, NULL, &job));
+    NULLS(nest_seal_job("in", "out", NULL, NULL, NULL));
+    NULLS(nest_source_new_with_keys(NULL, NULL, &keyed));
+    NULLS(nest_source_new_with_keys(f->source, NULL, NULL));
+    CHECK(job == NULL && keyed == NULL);
+}
+
 static void all(fixture *f) {
     null_pointers(f);
     null_training(f);
     null_evaluation(f);
+    null_adapter_files(f);
+    null_seal(f);
 }
 
 int main(int argc, char **argv) {

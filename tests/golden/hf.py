@@ -1,4 +1,5 @@
-"""The weights of a GGUF file in transformers' own model, as 32-bit floats: llama, qwen2, gemma3, gpt2.
+"""The weights of a GGUF file in transformers' own model, as 32-bit floats: llama, qwen2, qwen3, gemma3, phi3,
+gpt2.
 
     model = load(gguf.GGUFReader(path))
 
@@ -25,7 +26,12 @@ GPT2 = {
     "attn_norm": "ln_1", "attn_qkv": "attn.c_attn", "attn_output": "attn.c_proj",
     "ffn_norm": "ln_2", "ffn_up": "mlp.c_fc", "ffn_down": "mlp.c_proj",
 }  # fmt: skip
-PATHS = {"llama": GATED, "qwen2": GATED, "gemma3": GATED | SANDWICH, "gpt2": GPT2}
+FUSED = {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"}
+NORMED = {name: SANDWICH[name] for name in ["attn_q_norm", "attn_k_norm"]}
+PATHS = {
+    "llama": GATED, "qwen2": GATED, "qwen3": GATED | NORMED, "gemma3": GATED | SANDWICH, "phi3": GATED | FUSED,
+    "gpt2": GPT2,
+}  # fmt: skip
 WHOLE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 WHOLE_GPT2 = {
     "token_embd": "transformer.wte", "position_embd": "transformer.wpe",
@@ -92,7 +98,14 @@ def config(reader):
             layer_types=[kind(layer) for layer in range(get("block_count"))],
             rope_parameters={"full_attention": rope(theta), "sliding_attention": rope(1e4)}, **shared,
         )  # fmt: skip
-    make = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}[arch]
+    make = {
+        "llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config, "qwen3": transformers.Qwen3Config,
+        "phi3": transformers.Phi3Config,
+    }[arch]  # fmt: skip
+    if arch == "qwen3":
+        shared["head_dim"] = get("attention.key_length")
+    if arch == "phi3":
+        shared |= dict(pad_token_id=0, sliding_window=None, original_max_position_embeddings=get("context_length"))
     return make(rope_parameters={"rope_type": "default", "rope_theta": theta}, **shared)
 
 
@@ -125,7 +138,7 @@ def state(reader):
 def load(reader):
     made = config(reader)
     kind = {"gemma3_text": "Gemma3ForCausalLM", "gpt2": "GPT2LMHeadModel"}
-    other = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+    other = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "phi3": "Phi3ForCausalLM"}
     model = getattr(transformers, (kind | other)[made.model_type])(made).eval()
     missing, unexpected = model.load_state_dict(state(reader), strict=False)
     assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)

@@ -16,6 +16,7 @@ const SECTIONS: &[&str] = &[
     "source",
     "cancel",
     "adapter+model+options+job",
+    "seal",
     "tokenizer",
     "decoder",
     "messages",
@@ -29,6 +30,7 @@ const SECTIONS: &[&str] = &[
     "trainer_step",
     "trainer_report",
     "evaluation",
+    "adapter_files",
     "device",
 ];
 

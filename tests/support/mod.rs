@@ -10,6 +10,8 @@
 pub mod blocks;
 #[cfg(target_os = "linux")]
 pub mod c;
+pub mod encoders;
+pub mod peft;
 pub mod raw;
 pub mod run;
 pub mod tiny;

@@ -6,6 +6,7 @@ use nestling::model::Model;
 use nestling::session::Session;
 
 use crate::failure::Outcome;
+use crate::flags;
 
 /// The flag, which may be given several times.
 pub fn arg() -> Arg {
@@ -20,9 +21,10 @@ pub fn arg() -> Arg {
 /// Loads what [`arg`] names, for a model.
 pub fn open(model: &Model, matches: &ArgMatches) -> Outcome<Vec<(Adapter, f32)>> {
     let mut adapters = Vec::new();
+    let keys = flags::keys(matches)?;
     for value in matches.get_many::<String>("adapter").into_iter().flatten() {
         let (path, scale) = split(value);
-        adapters.push((Adapter::open(model, path)?, scale));
+        adapters.push((Adapter::open(model, flags::keyed(path.as_ref(), &keys)?)?, scale));
     }
     Ok(adapters)
 }
@@ -33,8 +35,8 @@ pub fn attach(session: &mut Session, matches: &ArgMatches) -> Outcome {
     Ok(session.set_adapters(&adapters)?)
 }
 
-/// A file's name may hold `=`: only a number after the last one is a scale.
-fn split(value: &str) -> (&str, f32) {
+/// A file and its scale. A file's name may hold `=`: only a number after the last one is a scale.
+pub fn split(value: &str) -> (&str, f32) {
     let scaled = value.rsplit_once('=').and_then(|(path, n)| Some((path, n.parse().ok()?)));
     scaled.unwrap_or((value, 1.0))
 }

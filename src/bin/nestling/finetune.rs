@@ -56,7 +56,7 @@ pub fn command() -> Command {
         .args(loss_curve::args())
         .arg(switch("plan", "Only say how much memory it would take, and, after one step, how long"))
         .arg(flags::json("Print one JSON object per line: each step, then a summary"));
-    flags::add::<DatasetOptions>(flags::add::<TrainerOptions>(command))
+    flags::add_keys(flags::add::<DatasetOptions>(flags::add::<TrainerOptions>(command)))
 }
 
 fn switch(id: &'static str, help: &'static str) -> Arg {
@@ -74,7 +74,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     interrupt::install(Idle::End)?;
     let work = Work::begin();
     // The trainer maps the weights itself: a second copy for sessions is not needed.
-    let model = &load::tokenizer(&flags::model_path(matches))?;
+    let model = &load::tokenizer(matches)?;
     let validation = validation.as_ref();
     let as_json = matches.get_flag("json");
     if matches.get_flag("plan") {

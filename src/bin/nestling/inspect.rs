@@ -9,14 +9,14 @@ use nestling::{Code, Result};
 use serde_json::{Map, Value as Json, json};
 
 use crate::failure::{Failure, Outcome};
-use crate::metadata;
 use crate::output::{self, bytes, count};
+use crate::{flags, metadata};
 
 pub fn command() -> Command {
     let flag = |id: &'static str, help: &'static str| {
         Arg::new(id).long(id).action(ArgAction::SetTrue).help(help)
     };
-    Command::new("inspect")
+    let command = Command::new("inspect")
         .about("Check a model file and say what is in it")
         .after_help(
             "Examples:\n  nestling inspect MODEL.gguf\n  nestling inspect MODEL.gguf --tensors\n  \
@@ -30,20 +30,23 @@ pub fn command() -> Command {
                 .value_hint(ValueHint::FilePath)
                 .required_unless_present("model"),
         )
-        .arg(crate::flags::model().required(false).conflicts_with("file"))
-        .arg(crate::flags::json("Print one JSON object"))
+        .arg(flags::model().required(false).conflicts_with("file"))
+        .arg(flags::json("Print one JSON object"))
         .arg(flag("metadata", "All metadata; long arrays are cut"))
         .arg(flag("tensors", "All tensors with type, shape and size"))
         .arg(
             flag("template", "Only the chat template, as it is")
                 .conflicts_with_all(["metadata", "tensors", "json"]),
-        )
+        );
+    flags::add_keys(command)
 }
 
 pub fn run(matches: &ArgMatches) -> Outcome {
     let given = ["file", "model"].iter().find_map(|id| matches.get_one::<PathBuf>(id));
     let path = given.cloned().unwrap_or_default();
-    let info = Model::inspect(path.as_path())?;
+    let keys = flags::keys(matches)?;
+    let source = Source::path(path).with_keys(&keys.key, &keys.public_key);
+    let info = Model::inspect(source.clone())?;
     let (with_metadata, with_tensors) = (matches.get_flag("metadata"), matches.get_flag("tensors"));
     if matches.get_flag("template") {
         return match &info.chat_template {
@@ -56,7 +59,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     }
     // The summary needs no second look at the file.
     let files = (with_metadata || with_tensors)
-        .then(|| ModelFiles::open(&Source::path(path), Access::Read))
+        .then(|| ModelFiles::open(&source, Access::Read))
         .transpose()?;
     if matches.get_flag("json") {
         return output::json(&to_json(&info, files.as_ref(), with_metadata, with_tensors)?);
@@ -108,11 +111,30 @@ fn summary(info: &ModelInfo) -> Outcome {
             ),
         ),
         ("chat template", if info.chat_template.is_some() { "yes" } else { "no" }.to_owned()),
-        ("weights", format!("{} in {} file(s)", bytes(info.weight_bytes), info.n_files)),
+        (
+            "weights",
+            format!(
+                "{} in {} file(s), {:.2} bits per weight",
+                bytes(info.weight_bytes),
+                info.n_files,
+                info.bits_per_weight
+            ),
+        ),
         ("GGUF version", info.gguf_version.to_string()),
     ];
     if let Some(window) = info.n_swa {
         rows.push(("sliding window", format!("{window} tokens")));
+    }
+    for part in &info.parts {
+        let types: Vec<_> = part.types.iter().map(|share| share.r#type).collect();
+        let (n, size) = (count(part.params), bytes(part.bytes));
+        let text = format!(
+            "{} tensors, {n} parameters, {size}, {:.2} bits per weight ({})",
+            part.tensors,
+            part.bits_per_weight,
+            types.join(", ")
+        );
+        rows.push((part.part, text));
     }
     for q in &info.quantization {
         let text =

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Instant;
 
+use clap::ArgMatches;
 use nestling::cancel::CancelToken;
 use nestling::model::Model;
 use nestling::options::ModelOptions;
 
 use crate::failure::Outcome;
-use crate::progress;
+use crate::{flags, progress};
 
 /// A model, and how long it took.
 pub struct Loaded {
@@ -24,7 +25,8 @@ pub fn model(path: &Path, options: &ModelOptions, cancel: CancelToken) -> Outcom
     Ok(Loaded { model, seconds: started.elapsed().as_secs_f64() })
 }
 
-/// Opens only the tokenizer: no weights are read.
-pub fn tokenizer(path: &Path) -> Outcome<Model> {
-    Ok(Model::open(path, &ModelOptions { vocab_only: true, ..ModelOptions::default() })?)
+/// Opens only the tokenizer of `-m`, with the keys of the command line: no weights are read.
+pub fn tokenizer(matches: &ArgMatches) -> Outcome<Model> {
+    let options = ModelOptions { vocab_only: true, ..flags::keys(matches)? };
+    Ok(Model::open(flags::model_path(matches), &options)?)
 }

@@ -1,13 +1,16 @@
 //! `nestling`, the command-line program: one file per subcommand, over the public Rust API.
 
+mod adapter;
 mod adapters;
 mod bench;
 mod chat;
 mod chat_command;
 mod chat_input;
+mod compare;
 mod completions;
 mod convert;
 mod devices;
+mod embed;
 mod eval;
 mod failure;
 mod file;
@@ -15,19 +18,27 @@ mod finetune;
 mod finetune_plan;
 mod flags;
 mod generate;
+mod imatrix;
 mod inspect;
 mod interrupt;
+mod keygen;
 mod load;
 mod loss_curve;
+mod merge;
 mod metadata;
 mod options;
 mod output;
+mod paths;
 mod plan;
 mod progress;
 mod prompt;
+mod prune;
 mod quantize;
 mod report;
+mod seal;
+mod size_chart;
 mod tokenize;
+mod unseal;
 mod version;
 
 use std::io::Write as _;
@@ -46,10 +57,19 @@ const SUBCOMMANDS: &[Entry] = &[
     (generate::command, generate::run),
     (finetune::command, finetune::run),
     (eval::command, eval::run),
+    (adapter::command, adapter::run),
+    (merge::command, merge::run),
+    (embed::command, embed::run),
     (convert::command, convert::run),
+    (imatrix::command, imatrix::run),
+    (compare::command, compare::run),
     (quantize::command, quantize::run),
+    (prune::command, prune::run),
     (inspect::command, inspect::run),
     (tokenize::command, tokenize::run),
+    (seal::command, seal::run),
+    (unseal::command, unseal::run),
+    (keygen::command, keygen::run),
     (plan::command, plan::run),
     (devices::command, devices::run),
     (options::command, options::run),

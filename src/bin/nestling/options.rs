@@ -40,7 +40,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
         writeln!(out, "{BOLD}{kind} options{BOLD:#}")?;
         for spec in specs {
             let default = if spec.default.is_empty() { "none" } else { &spec.default };
-            writeln!(out, "  --{}  {DIM}{}{DIM:#}", flags::name(spec.key), spec.key)?;
+            writeln!(out, "  --{}  {DIM}{}{DIM:#}", flags::name(&spec), spec.key)?;
             writeln!(out, "      {}", spec.doc)?;
             writeln!(out, "      {}; default {default}", spec.kind)?;
         }
@@ -51,7 +51,7 @@ pub fn run(matches: &ArgMatches) -> Outcome {
 
 fn row(spec: &Spec) -> serde_json::Value {
     json!({
-        "key": spec.key, "flag": format!("--{}", flags::name(spec.key)), "accepts": spec.kind.to_string(),
+        "key": spec.key, "flag": format!("--{}", flags::name(spec)), "accepts": spec.kind.to_string(),
         "default": spec.default, "doc": spec.doc,
     })
 }

@@ -12,7 +12,7 @@ pub fn command() -> Command {
     let flag = |id: &'static str, help: &'static str| {
         Arg::new(id).long(id).action(ArgAction::SetTrue).help(help)
     };
-    Command::new("tokenize")
+    let command = Command::new("tokenize")
         .about("Turn text into tokens, or tokens into text")
         .after_help(
             "Examples:\n  nestling tokenize -m MODEL.gguf \"Hello, world\"\n  \
@@ -32,13 +32,14 @@ pub fn command() -> Command {
                 .allow_hyphen_values(true)
                 .conflicts_with_all(["prompt", "text", "count", "no-special", "parse-special"])
                 .help("The text of these tokens: numbers with commas or spaces between them"),
-        )
+        );
+    flags::add_keys(command)
 }
 
 pub fn run(matches: &ArgMatches) -> Outcome {
     let ids = matches.get_one::<String>("decode").map(|text| parse_ids(text)).transpose()?;
     let text = if ids.is_none() { prompt::read(matches)? } else { String::new() };
-    let model = load::tokenizer(&flags::model_path(matches))?;
+    let model = load::tokenizer(matches)?;
     let tokenizer = Tokenizer::new(&model);
     let as_json = matches.get_flag("json");
     if let Some(ids) = ids {

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
-use super::{Hparams, arch, hparams, layout, split, tensors, types, vocab};
+use super::{Hparams, arch, encoder, hparams, layout, split, tensors, types, vocab};
 use crate::error::{Context, Result};
 use crate::format::gguf::{Gguf, TensorInfo};
 use crate::format::source::{Access, Opened, Source};
@@ -64,6 +63,7 @@ impl ModelFiles {
         if wanted == Wanted::All || !tensors.is_empty() {
             types::check(&tensors)?;
             tensors::check(&gguf, &hparams, &tensors)?;
+            encoder::check(&gguf, &hparams, &tensors)?;
         }
         Ok(Self { parts, hparams, gguf: gguf.clone() })
     }
@@ -147,11 +147,16 @@ impl Part {
     }
 
     /// The bytes, when the source is memory.
-    pub fn memory(&self) -> Option<Arc<[u8]>> {
+    pub fn memory(&self) -> Option<&[u8]> {
         match self.gguf.opened() {
             Opened::File { .. } => None,
-            Opened::Memory(bytes) => Some(Arc::clone(bytes)),
+            Opened::Memory(bytes) => Some(bytes),
         }
+    }
+
+    /// Whether the bytes are in this process's memory only: given as memory, or decrypted to it.
+    pub fn in_memory(&self) -> bool {
+        self.gguf.opened().in_memory()
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod adapter;
 mod arch;
+mod encoder;
 mod files;
 mod hparams;
 mod layout;

@@ -1,4 +1,17 @@
-//! LoRA adapters: small weights that change what a model says, attached to sessions.
+//! LoRA adapters: small weights that change what a model says, attached to sessions. Their files are converted from and
+//! to those of PEFT, averaged, and merged into models.
+
+mod average;
+mod base;
+mod convert;
+mod fit;
+mod gguf;
+mod inspect;
+mod lora;
+mod low_rank;
+mod merge;
+mod names;
+mod peft;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,10 +20,16 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Result, bail};
-use crate::format::gguf::TensorInfo;
 use crate::format::{AdapterFile, Part, Source};
 use crate::ggml::{Input, RawAdapter};
 use crate::model::Model;
+
+pub use average::average;
+pub use convert::{Converted, convert};
+pub(crate) use fit::check_fit;
+use fit::target;
+pub use inspect::{Summary, TargetSummary, inspect};
+pub use merge::{Merged, merge};
 
 /// A LoRA adapter, loaded for one model. Cheap to clone; may be used by several sessions at once.
 #[derive(Clone)]
@@ -57,7 +76,7 @@ impl Adapter {
         check_fit(&file, &model.info().architecture, weight)?;
         let part = file.part();
         let memory = part.memory();
-        let input = match (&memory, part.file()) {
+        let input = match (memory, part.file()) {
             (Some(bytes), _) => Input::Memory(bytes),
             (None, Some(file)) => Input::File { file, offset: part.offset() },
             (None, None) => bail!(Internal, "an adapter is neither a file nor in memory"),
@@ -113,53 +132,6 @@ impl AdapterInfo {
             digest: digest(file.part())?,
         })
     }
-}
-
-/// A weight's name without its layer: `attn_q` of `blk.3.attn_q.weight`.
-fn target(weight: &str) -> &str {
-    let rest = weight.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
-    let name = rest.map_or(weight, |(_, name)| name);
-    name.strip_suffix(".weight").unwrap_or(name)
-}
-
-/// Whether the adapter is for the architecture, and every pair fits the weight it changes. `weight` finds a
-/// weight of the model by name.
-///
-/// # Errors
-/// `AdapterMismatch`.
-pub(crate) fn check_fit<'a>(
-    file: &AdapterFile,
-    architecture: &str,
-    weight: impl Fn(&str) -> Option<&'a TensorInfo>,
-) -> Result<()> {
-    if file.arch() != architecture {
-        bail!(
-            AdapterMismatch,
-            "the adapter is for the architecture {:?}, the model is {architecture:?}; use one made for \
-             this model",
-            file.arch()
-        )
-    }
-    for (name, a, b) in file.pairs() {
-        let Some(weight) = weight(name) else {
-            bail!(AdapterMismatch, "the adapter changes {name:?}, which this model does not have")
-        };
-        let dim = |dims: &[u64], i: usize| dims.get(i).copied().unwrap_or(1);
-        // Embeddings are looked up by row, so their pair is the other way round.
-        let (input, output) = if name == "token_embd.weight" { (1, 0) } else { (0, 1) };
-        let a_in = if input == 0 { dim(&a.dims, 0) } else { dim(&a.dims, 1) };
-        if a_in != dim(&weight.dims, input) || dim(&b.dims, 1) != dim(&weight.dims, output) {
-            bail!(
-                AdapterMismatch,
-                "the adapter's pair for {name:?} has the shapes {:?} and {:?}, which do not fit the \
-                 model's {:?}; use one made for this model",
-                a.dims,
-                b.dims,
-                weight.dims
-            )
-        }
-    }
-    Ok(())
 }
 
 /// SHA-256 of the file's bytes, as hexadecimal text.
