@@ -65,7 +65,6 @@ fn configurations_that_lack_what_they_must_say() {
     }
     with_config(|c| c["hidden_size"] = json!("32"), Code::CheckpointConfig, "must be an integer");
     with_config(
-    with_config(
         |c| c["num_hidden_layers"] = json!(1u64 << 40),
         Code::CheckpointConfig,
         "no model has so many",

@@ -306,8 +306,7 @@ pub unsafe extern "C" fn nest_session_encode_text(
     guard(|| unsafe {
         let out = out(tokens, "tokens")?;
         let session = handle(session, "session")?;
-        let prompt = text_of(text, length, "text")?.into();
-        let options = generation(options)?;
+        let (prompt, options) = (text_of(text, length, "text")?.into(), generation(options)?);
         out.set(nest_tokens(session.0.lock("session")?.encode_prompt(&prompt, &options)?));
         Ok(())
     })

@@ -131,8 +131,6 @@ pub(crate) struct Line {
 /// One dimension of a tensor in a checkpoint.
 #[derive(Clone, Copy)]
 pub(crate) enum Dim {
-    /// Whatever the tensor has.
-    Any,
     /// A key's number.
     Of(Keys),
     /// A key's number so many times.
