@@ -47,6 +47,11 @@ impl Safetensors {
         self.tensors.iter().map(|(name, info)| (name.as_str(), info))
     }
 
+    /// What changes when somebody writes to the file.
+    pub(crate) fn stamp(&self) -> Result<Option<(u64, SystemTime)>> {
+        self.opened.stamp()
+    }
+
     /// Reads bytes of a tensor of this file, from `at` on.
     pub(crate) fn read_bytes(&self, tensor: &TensorInfo, at: u64, out: &mut [u8]) -> Result<()> {
         let (from, to) = tensor.data_offsets;
