@@ -24,6 +24,7 @@ const PROGRAMS: &[&str] = &[
     "training_lifetimes",
     "evaluation",
     "quantize",
+    "convert",
     "adapter_files",
     "seal",
 ];

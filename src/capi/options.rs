@@ -12,7 +12,7 @@ use super::out::out;
 use super::string::nest_string;
 use crate::adapter::Adapter;
 use crate::error::Result;
-use crate::options::{Input, Options};
+use crate::options::{GenerationOptions, Input, Options, SessionOptions};
 
 /// Options of one kind.
 pub struct nest_options(Editable<OptionSet>);
@@ -259,4 +259,22 @@ pub(super) unsafe fn with_adapters<O: Options + 'static>(
 pub(super) unsafe fn of<O: Options + 'static>(options: *const nest_options) -> Result<O> {
     // SAFETY: passed on.
     Ok(unsafe { with_adapters(options) }?.0)
+}
+
+/// The options of a generation, which its sampling is a part of.
+///
+/// # Safety
+/// As [`handle`].
+pub(super) unsafe fn generation(options: *const nest_options) -> Result<GenerationOptions> {
+    // SAFETY: passed on.
+    unsafe { of(options) }
+}
+
+/// The adapters of a session's options.
+///
+/// # Safety
+/// As [`handle`].
+pub(super) unsafe fn adapters(options: *const nest_options) -> Result<Vec<(Adapter, f32)>> {
+    // SAFETY: passed on.
+    Ok(unsafe { with_adapters::<SessionOptions>(options) }?.1)
 }

@@ -9,11 +9,10 @@ use super::guard::{guard, guard_or};
 use super::handle::{Exclusive, Handle, free, handle};
 use super::messages::{self, nest_messages};
 use super::model::nest_model;
-use super::options::{self, nest_options};
+use super::options::{self, generation, nest_options};
 use super::out::{fill, first_version, out, put, struct_size};
 use super::string::nest_string;
 use super::tokens::nest_tokens;
-use crate::options::{GenerationOptions, SessionOptions};
 use crate::session::Session;
 
 /// One conversation with a model, which it keeps alive.
@@ -82,7 +81,7 @@ pub unsafe extern "C" fn nest_session_new(
     guard(|| unsafe {
         let out = out(session, "session")?;
         let (model, (options, adapters)) =
-            (handle(model, "model")?, options::with_adapters::<SessionOptions>(options)?);
+            (handle(model, "model")?, options::with_adapters(options)?);
         let mut new = Session::new(&model.0, &options)?;
         new.set_adapters(&adapters)?;
         out.set(nest_session(Exclusive::new(new)));
@@ -110,7 +109,7 @@ pub unsafe extern "C" fn nest_session_load(
     guard(|| unsafe {
         let out = out(session, "session")?;
         let (model, path) = (handle(model, "model")?, text(path, "path")?);
-        let (options, adapters) = options::with_adapters::<SessionOptions>(options)?;
+        let (options, adapters) = options::with_adapters(options)?;
         let mut new = Session::new(&model.0, &options)?;
         new.set_adapters(&adapters)?;
         new.restore(path)?;
@@ -191,8 +190,7 @@ pub unsafe extern "C" fn nest_session_set_adapters(
 ) -> *mut nest_error {
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
-        let (session, (_, adapters)) =
-            (handle(session, "session")?, options::with_adapters::<SessionOptions>(options)?);
+        let (session, adapters) = (handle(session, "session")?, options::adapters(options)?);
         session.0.lock("session")?.set_adapters(&adapters)
     })
 }
@@ -258,8 +256,7 @@ pub unsafe extern "C" fn nest_session_render_messages(
     guard(|| unsafe {
         let out = out(text, "text")?;
         let session = handle(session, "session")?;
-        let (messages, (options, _)) =
-            (messages::read(messages)?, options::with_adapters::<GenerationOptions>(options)?);
+        let (messages, options) = (messages::read(messages)?, generation(options)?);
         out.set(nest_string::new(session.0.lock("session")?.render(&messages, &options)?));
         Ok(())
     })
@@ -283,8 +280,7 @@ pub unsafe extern "C" fn nest_session_encode_messages(
     guard(|| unsafe {
         let out = out(tokens, "tokens")?;
         let session = handle(session, "session")?;
-        let (prompt, options) =
-            (messages::read(messages)?.into(), options::of::<GenerationOptions>(options)?);
+        let (prompt, options) = (messages::read(messages)?.into(), generation(options)?);
         out.set(nest_tokens(session.0.lock("session")?.encode_prompt(&prompt, &options)?));
         Ok(())
     })
@@ -310,8 +306,7 @@ pub unsafe extern "C" fn nest_session_encode_text(
     guard(|| unsafe {
         let out = out(tokens, "tokens")?;
         let session = handle(session, "session")?;
-        let prompt = text_of(text, length, "text")?.into();
-        let (options, _) = options::with_adapters::<GenerationOptions>(options)?;
+        let (prompt, options) = (text_of(text, length, "text")?.into(), generation(options)?);
         out.set(nest_tokens(session.0.lock("session")?.encode_prompt(&prompt, &options)?));
         Ok(())
     })

@@ -223,7 +223,6 @@ fn check_shape(name: &str, found: &Found, wanted: &[Dim], config: &Config) -> Re
 fn size(dim: Dim, config: &Config) -> Result<Option<u64>> {
     let heads = |keys| Ok(config.need_u64(keys)?.saturating_mul(head(config)?));
     Ok(match dim {
-        Dim::Any => None,
         Dim::Of(keys) => Some(config.need_u64(keys)?),
         Dim::Times(n, keys) => Some(config.need_u64(keys)?.saturating_mul(n)),
         Dim::Heads(keys) => Some(heads(keys)?),

@@ -16,7 +16,6 @@ pub(crate) struct Safetensors {
     start: u64,
     /// By name, in the order of their data.
     tensors: Vec<(String, TensorInfo)>,
-    metadata: Vec<(String, String)>,
 }
 
 impl Safetensors {
@@ -40,20 +39,12 @@ impl Safetensors {
         tensors.sort_by(|(name, a), (other, b)| {
             a.data_offsets.cmp(&b.data_offsets).then_with(|| name.cmp(other))
         });
-        let mut texts: Vec<_> =
-            metadata.metadata().clone().unwrap_or_default().into_iter().collect();
-        texts.sort();
-        Ok(Self { opened, start: header as u64 + 8, tensors, metadata: texts })
+        Ok(Self { opened, start: header as u64 + 8, tensors })
     }
 
     /// Every tensor, in the order of the data.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, &TensorInfo)> {
         self.tensors.iter().map(|(name, info)| (name.as_str(), info))
-    }
-
-    /// The file's own texts (`__metadata__`).
-    pub(crate) fn metadata(&self) -> &[(String, String)] {
-        &self.metadata
     }
 
     /// What changes when somebody writes to the file.
@@ -142,7 +133,6 @@ mod tests {
         assert_eq!(file.tensors().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(read(0), [1.5, -2.0]);
         assert_eq!(read(1), [1.0, -2.0]);
-        assert_eq!(file.metadata(), [("format".to_owned(), "pt".to_owned())]);
         assert!(file.read_bytes(&file.tensors[0].1, 1, &mut [0; 8]).is_err());
     }
 

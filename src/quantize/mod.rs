@@ -29,7 +29,7 @@ pub(crate) use imatrix::Entry;
 pub use imatrix::Imatrix;
 use mix::Mix;
 pub use output::Written;
-pub(crate) use output::{Importances, plan, write_model};
+pub(crate) use output::{plan, write_model};
 pub(crate) use piece::{Piece, Rows};
 pub(crate) use role::may_change;
 pub(crate) use stored::stored;

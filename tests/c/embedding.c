@@ -65,18 +65,15 @@ static void refused(fixture *f) {
 
 /* The model may go first. */
 static void every_order(fixture *f) {
-    nest_source *source = NULL;
     nest_model *model = NULL;
     nest_options *options = NULL;
     nest_embeddings *found = NULL;
-    OK(nest_source_new_path(f->path, &source));
-    OK(nest_model_open(source, NULL, NULL, &model));
+    OK(nest_model_open(f->source, NULL, NULL, &model));
     OK(nest_options_new("embedding", &options));
     OK(nest_options_set_string(options, "pooling", "none"));
     OK(nest_model_embed(model, texts, 3, options, NULL, &found));
     nest_model_free(model);
     nest_options_free(options);
-    nest_source_free(source);
     CHECK(nest_embeddings_vectors(found, 0) > 1 && nest_embeddings_data(found, 2) != NULL);
     nest_embeddings_free(found);
 }

@@ -373,6 +373,9 @@ static void null_evaluation(fixture *f) {
     NULLS(nest_quantize_job(NULL, "x", NULL, NULL, &quantizing));
     NULLS(nest_quantize_job(f->source, NULL, NULL, NULL, &quantizing));
     NULLS(nest_quantize_job(f->source, "x", NULL, NULL, NULL));
+    NULLS(nest_convert_job(NULL, "x", NULL, NULL, &quantizing));
+    NULLS(nest_convert_job("x", NULL, NULL, NULL, &quantizing));
+    NULLS(nest_convert_job("x", "x", NULL, NULL, NULL));
     CHECK(quantizing == NULL);
     NULLS(nest_job_take_report(NULL, &json));
     NULLS(nest_job_take_report(job, NULL));

@@ -30,6 +30,12 @@ const SECTIONS: &[&str] = &[
     "trainer_step",
     "trainer_report",
     "evaluation",
+    "embedding",
+    "convert",
+    "quantize",
+    "imatrix",
+    "compare",
+    "prune",
     "adapter_files",
     "device",
 ];

@@ -24,11 +24,14 @@
 //!
 //! Every tensor becomes F32 where llama.cpp's converter keeps it so (see `types.rs`), whatever its architecture.
 
+mod bert;
+mod chatglm;
 mod gemma3;
 mod gpt2;
 mod llama;
 mod phi3;
 mod qwen;
+mod t5;
 
 use std::path::Path;
 
@@ -37,8 +40,19 @@ use crate::error::{Result, bail};
 use crate::format::gguf::Value;
 
 /// Every architecture.
-const ALL: &[&Arch] =
-    &[&llama::LLAMA, &qwen::QWEN2, &qwen::QWEN3, &gemma3::GEMMA3, &phi3::PHI3, &gpt2::GPT2];
+const ALL: &[&Arch] = &[
+    &llama::LLAMA,
+    &qwen::QWEN2,
+    &qwen::QWEN3,
+    &gemma3::GEMMA3,
+    &phi3::PHI3,
+    &gpt2::GPT2,
+    &bert::BERT,
+    &t5::T5,
+    &t5::T5_ENCODER,
+    &chatglm::GLM,
+    &chatglm::CHATGLM,
+];
 
 /// One architecture; the head comment of this module says what each part is.
 pub(crate) struct Arch {
@@ -117,8 +131,6 @@ pub(crate) struct Line {
 /// One dimension of a tensor in a checkpoint.
 #[derive(Clone, Copy)]
 pub(crate) enum Dim {
-    /// Whatever the tensor has.
-    Any,
     /// A key's number.
     Of(Keys),
     /// A key's number so many times.
@@ -273,8 +285,9 @@ mod tests {
         assert_eq!(classes.len(), n);
         for arch in ALL {
             let lines = || arch.lines.iter().copied().flatten();
-            for pick in [|l: &Line| l.from, |l: &Line| l.to] {
-                let mut names: Vec<_> = lines().map(pick).collect();
+            for pick in [|l: &Line| Some(l.from), |l: &Line| l.needed.then_some(l.to)] {
+                // Lines that are no need may lead to one tensor: a checkpoint has one of them.
+                let mut names: Vec<_> = lines().filter_map(pick).collect();
                 let n = names.len();
                 names.sort_unstable();
                 names.dedup();

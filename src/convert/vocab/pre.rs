@@ -6,7 +6,7 @@
 use serde_json::Value as Json;
 
 use super::lookup::{flag, list, text};
-use crate::error::{Result, bail, err};
+use crate::error::{Result, err};
 
 macro_rules! words {
     ($digits:literal) => {
