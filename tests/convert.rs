@@ -25,7 +25,7 @@ use nestling::{Code, Result};
 use support::run;
 
 const NAMES: &[&str] =
-    &["smollm2", "llama3", "mistral", "qwen2", "qwen3", "gemma3", "phi3", "gpt2"];
+    &["smollm2", "llama3", "mistral", "qwen2", "qwen3", "gemma3", "longrope", "gpt2"];
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/convert").join(name)
@@ -151,7 +151,8 @@ fn a_cancelled_conversion_leaves_no_file() {
     let cancel = CancelToken::new();
     cancel.trigger();
     let path = folder.path().join("model.gguf");
-    let error = convert(golden("phi3"), path, &options("f16", "phi3"), &Monitor::new(cancel));
+    let error =
+        convert(golden("longrope"), path, &options("f16", "longrope"), &Monitor::new(cancel));
     assert_eq!(error.unwrap_err().code(), Code::Cancelled);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
