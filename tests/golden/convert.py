@@ -83,10 +83,11 @@ MODELS = {
     "qwen3": (t.Qwen3Config(**SIZE, head_dim=16, tie_word_embeddings=True), qwen2_words, torch.bfloat16),
     "gemma3": (t.Gemma3TextConfig(**{**SIZE, "num_hidden_layers": 3}, head_dim=16, sliding_window=16,
         query_pre_attn_scalar=16, sliding_window_pattern=6), None, torch.bfloat16),
-    # Not called phi3: the engine expects the token </s> in every model of that name.
-    "longrope": (t.Phi3Config(**SIZE, original_max_position_embeddings=128, rope_parameters=dict(
+    # Not called phi3: the engine expects the token </s> in every model of that name. The
+    # engine rounds the length of a context up to 256, and takes the long factors above the original length.
+    "longrope": (t.Phi3Config(**{**SIZE, "max_position_embeddings": 512}, original_max_position_embeddings=256, rope_parameters=dict(
         rope_type="longrope", rope_theta=10000.0, long_factor=LONG, short_factor=[1.0 + f / 10 for f in LONG],
-        original_max_position_embeddings=128)), None, torch.bfloat16),
+        original_max_position_embeddings=256)), None, torch.bfloat16),
     "gpt2": (t.GPT2Config(vocab_size=320, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=1,
         eos_token_id=2), gpt2_words, torch.bfloat16),
 }
