@@ -248,6 +248,14 @@ extern "C" {
 #define NEST_ERROR_CONTEXT_FULL 502
 /** The model's cache cannot be shifted. */
 #define NEST_ERROR_CANNOT_SHIFT 503
+/** A text is longer than the model reads at once. */
+#define NEST_ERROR_EMBEDDING_TOO_LONG 510
+/** The model's file does not say how vectors become one, or the model does not give vectors. */
+#define NEST_ERROR_EMBEDDING_POOLING 511
+/** More dimensions were asked for than the model's vectors have. */
+#define NEST_ERROR_EMBEDDING_DIMENSIONS 512
+/** The model's file does not say with which token its decoder begins. */
+#define NEST_ERROR_NO_DECODER_START 520
 /** The file is not a session state of a version that this build reads. */
 #define NEST_ERROR_STATE_FORMAT 600
 /** The state is damaged. */
@@ -304,6 +312,20 @@ extern "C" {
 #define NEST_ERROR_TRAINING_DIVERGED 920
 /** A safetensors file is malformed, or holds numbers that cannot be read. */
 #define NEST_ERROR_SAFETENSORS 1000
+/** The directory has no weights that can be read, or files that its index names are missing. */
+#define NEST_ERROR_CHECKPOINT_FILES 1001
+/** A JSON file of a checkpoint is malformed, or lacks what it must say. */
+#define NEST_ERROR_CHECKPOINT_CONFIG 1002
+/** No architecture of that name can be converted. */
+#define NEST_ERROR_CHECKPOINT_ARCHITECTURE 1003
+/** A tensor of a checkpoint is missing, there twice, or of no known use. */
+#define NEST_ERROR_CHECKPOINT_TENSOR 1004
+/** A tensor of a checkpoint has another shape than its config.json says. */
+#define NEST_ERROR_CHECKPOINT_SHAPE 1005
+/** A checkpoint's tokenizer is malformed, or its parts do not fit together. */
+#define NEST_ERROR_TOKENIZER_FILES 1050
+/** No pre-tokenizer of the engine is known to cut text as this tokenizer does. */
+#define NEST_ERROR_PRE_TOKENIZER 1051
 /** No type or mix has that name, or a tensor's shape does not allow it. */
 #define NEST_ERROR_QUANTIZE_TYPE 1100
 /** A number of a tensor cannot be stored in the type that it shall have. */
@@ -314,6 +336,36 @@ extern "C" {
 #define NEST_ERROR_TEXT_TOO_SHORT 1103
 /** A tensor cannot be left out: the model needs it. */
 #define NEST_ERROR_TENSOR_NEEDED 1104
+/** The header of a sealed file is damaged. */
+#define NEST_ERROR_SEAL_HEADER 1200
+/** The file was sealed in a version of the format that this build does not read. */
+#define NEST_ERROR_SEAL_VERSION 1201
+/** A sealed file is shorter than its header says. */
+#define NEST_ERROR_SEAL_TRUNCATED 1202
+/** A sealed file is longer than its header says. */
+#define NEST_ERROR_SEAL_TRAILING 1203
+/** The file is encrypted and no key was given. */
+#define NEST_ERROR_SEAL_KEY_MISSING 1204
+/** The file was encrypted with another key. */
+#define NEST_ERROR_SEAL_KEY_WRONG 1205
+/** A key or a key file does not hold a key. */
+#define NEST_ERROR_SEAL_KEY_FORMAT 1206
+/** A key was given, but the file is not encrypted. */
+#define NEST_ERROR_SEAL_NOT_ENCRYPTED 1207
+/** A public key was given, but the file is not signed. */
+#define NEST_ERROR_SEAL_NOT_SIGNED 1208
+/** The file is signed, but not by the owner of the public key. */
+#define NEST_ERROR_SEAL_SIGNER 1209
+/** The signature does not belong to what is in the file. */
+#define NEST_ERROR_SEAL_SIGNATURE 1210
+/** The manifest of a sealed file is damaged. */
+#define NEST_ERROR_SEAL_MANIFEST 1211
+/** A chunk of a sealed file was changed, moved or taken from another file. */
+#define NEST_ERROR_SEAL_CHUNK 1212
+/** A part of a sealed file is not what its manifest says. */
+#define NEST_ERROR_SEAL_DIGEST 1213
+/** The file that should be sealed is sealed already. */
+#define NEST_ERROR_SEAL_AGAIN 1214
 
 /** Why a call failed. */
 typedef struct nest_error nest_error;
@@ -606,9 +658,11 @@ typedef struct nest_plan {
 } nest_plan;
 
 /**
- * Opens a model: checks every structure of the file, then maps or reads the weights. `options` of the kind "model".
+ * Opens a model: checks every structure of the file, then maps or reads the weights. `options` of the kind "model". A
+ * sealed file is verified whole with the options `key` and `public_key` and decrypted to private memory of the model's
+ * size, never to a disk; the model does not keep the keys.
  *
- * Gives `model`. Any thread. Errors: NULL_POINTER, GGUF_... for a bad file, MODEL_LOAD if the engine refuses it,
+ * Gives `model`. Any thread. Errors: NULL_POINTER, GGUF_... for a bad file, SEAL_... for a sealed one, MODEL_LOAD if the engine refuses it,
  * DEVICE_NOT_FOUND, INVALID_OPTION, CANCELLED, BUSY for options that are being changed, and those of files.
  */
 NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_open(
@@ -711,7 +765,7 @@ NEST_API void nest_model_free(nest_model *NEST_NULLABLE model);
 
 /**
  * The default options of a kind: "model", "session", "generation" (which includes sampling), "dataset", "trainer",
- * "evaluation", "adapter", "merge" or "quantize".
+ * "evaluation", "adapter", "merge", "quantize", "seal", "embedding", "convert", "imatrix", "compare" or "prune".
  *
  * Gives `options`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for an unknown kind.
  */
@@ -773,9 +827,10 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_add_string(
     int64_t length);
 
 /**
- * Sets an option that takes bytes, such as a key. No option of this version does.
+ * Sets an option that takes bytes: a key. The bytes are copied, never given out again, and wiped when the options are
+ * freed; wipe your own copy. No bytes unset it.
  *
- * Exclusive: `options`. Errors: NULL_POINTER, INVALID_UTF8, BUSY, UNKNOWN_OPTION, INVALID_OPTION.
+ * Exclusive: `options`. Errors: as nest_options_set_int, and INVALID_ARGUMENT.
  */
 NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_options_set_bytes(
     nest_options *NEST_NULLABLE options,
@@ -859,6 +914,36 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_job_take_report(
 
 /** Cancels a job that has not ended, waits for its end, and frees it. NULL is fine. */
 NEST_API void nest_job_free(nest_job *NEST_NULLABLE job);
+
+/* ---- Sealed files: encrypted, signed, or both. nest_model_open opens them with the options `key` and `public_key`. ---- */
+
+/**
+ * Seals a model's or an adapter's file, on a worker thread: encrypts it with the option `key`, signs it with `sign_key`,
+ * or both; set them with nest_options_set_bytes. `options` of the kind "seal". The report of nest_job_take_report has
+ * `model_bytes`, `bytes`, `encrypted`, `signed`, `public_key` (hexadecimal text, or null), `n_chunks`, `n_tensors` and
+ * `sha256`, of the model.
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY; all others are the job's:
+ * INVALID_OPTION without a key, GGUF_... for a bad file, SEAL_AGAIN, SOURCE_CHANGED, OUTPUT_EXISTS, OUTPUT_IS_INPUT,
+ * CANCELLED, and those of files. Until it has succeeded, the output is as it was.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_seal_job(
+    const char *NEST_NONNULL input,
+    const char *NEST_NONNULL output,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
+
+/**
+ * The same source with the `key` and `public_key` of options of the kind "model", for sealed files where a function takes
+ * no such options: adapters, and nest_model_inspect. The source keeps the keys until it is freed.
+ *
+ * Gives `keyed`. Any thread. Errors: NULL_POINTER, INVALID_ARGUMENT for options of another kind, BUSY.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_source_new_with_keys(
+    const nest_source *NEST_NONNULL source,
+    const nest_options *NEST_NULLABLE options,
+    nest_source *NEST_NULLABLE *NEST_NONNULL keyed);
 
 /* ---- Text to tokens and back. ---- */
 
@@ -2018,6 +2103,157 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_evaluation_comparison_jso
 
 /** Frees an evaluation. NULL is fine. */
 NEST_API void nest_evaluation_free(nest_evaluation *NEST_NULLABLE evaluation);
+
+/* ---- Embeddings: texts as vectors. ---- */
+
+/** The vectors of several texts. */
+typedef struct nest_embeddings nest_embeddings;
+
+/**
+ * The vectors of `n_texts` texts, each ending with NUL, in their order: one for each text, or with `pooling=none` one for
+ * each of its tokens. `options` of the kind "embedding".
+ *
+ * Gives `embeddings`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, INVALID_OPTION, BUSY for options
+ * that are being changed, EMBEDDING_TOO_LONG names a text that is longer than the model reads at once, EMBEDDING_POOLING
+ * if the file does not say how to pool, EMBEDDING_DIMENSIONS, EMPTY_PROMPT names a text without tokens, NO_TOKENIZER,
+ * WRONG_STATE for a model opened with `vocab_only`, DOES_NOT_FIT, ENGINE where the model gives numbers that are not
+ * finite, CANCELLED.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_model_embed(
+    const nest_model *NEST_NONNULL model,
+    const char *NEST_NONNULL const *NEST_NONNULL texts,
+    uint64_t n_texts,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_embeddings *NEST_NULLABLE *NEST_NONNULL embeddings);
+
+/** The number of texts; 0 for NULL. Any thread. */
+NEST_API uint64_t nest_embeddings_count(const nest_embeddings *NEST_NONNULL embeddings);
+
+/** How many numbers a vector has; 0 for NULL. Any thread. */
+NEST_API uint64_t nest_embeddings_dimensions(const nest_embeddings *NEST_NONNULL embeddings);
+
+/**
+ * How many vectors the text at `index` has: 1, or with `pooling=none` as many as tokens; 0 for NULL, and for a text that
+ * there is not. Any thread.
+ */
+NEST_API uint64_t nest_embeddings_vectors(
+    const nest_embeddings *NEST_NONNULL embeddings,
+    uint64_t index);
+
+/**
+ * The vectors of the text at `index`, one after the other, lent by the embeddings; NULL for NULL, and for a text that
+ * there is not. Any thread.
+ */
+NEST_API const float *NEST_NULLABLE nest_embeddings_data(
+    const nest_embeddings *NEST_NONNULL embeddings,
+    uint64_t index);
+
+/** Frees embeddings. NULL is fine. */
+NEST_API void nest_embeddings_free(nest_embeddings *NEST_NULLABLE embeddings);
+
+/* ---- Converting: a Hugging Face checkpoint to a model file. ---- */
+
+/**
+ * Makes a checkpoint of Hugging Face, a directory with config.json, model.safetensors (or shards with their index) and a
+ * tokenizer, one model file at `path`, on a worker thread: step the job, then take its report with nest_job_take_report.
+ * `options` of the kind "convert": with its ftype the model is quantized in the same pass. Whatever happens, `path` holds
+ * what it did, or the whole new file.
+ *
+ * The report has the keys "path", "architecture", "name", "ftype", "dry_run", "ignored" (tensors that a model file does not
+ * need), "n_tensors", "n_parameters", "bytes_before", "bytes" and "types" (how many tensors of each type).
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY for options that are being changed; the
+ * job's: CHECKPOINT_... and SAFETENSORS for a checkpoint that is damaged, incomplete or of an unknown architecture,
+ * QUANTIZE_TYPE, TENSOR_VALUE, OUTPUT_EXISTS, OUTPUT_IS_INPUT, SOURCE_CHANGED, CANCELLED, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_convert_job(
+    const char *NEST_NONNULL directory,
+    const char *NEST_NONNULL path,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
+
+/* ---- Quantizing: a model in smaller types. ---- */
+
+/**
+ * Writes a model in another mix of types to `path`, on a worker thread: step the job, then take its report with
+ * nest_job_take_report. `options` of the kind "quantize". `source` may be the first part of a split model; the output is one
+ * file. Whatever happens, `path` holds what it did, or the whole new file.
+ *
+ * The report has the keys "path", "ftype", "dry_run", "n_tensors", "n_parameters", "bytes_before", "bytes" and "types" (how
+ * many tensors of each type).
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY for options that are being changed; the
+ * job's: QUANTIZE_TYPE for an unknown type or one that the model does not allow, TENSOR_VALUE, OUTPUT_EXISTS, OUTPUT_IS_INPUT,
+ * SOURCE_CHANGED, CANCELLED, GGUF_... for a bad model, and those of files.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_quantize_job(
+    const nest_source *NEST_NONNULL source,
+    const char *NEST_NONNULL path,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
+
+/* ---- Importance matrices: which columns of a model's weights matter on a text. ---- */
+
+/**
+ * Has a model read a text file, and writes which columns of its weights mattered, in llama.cpp's format: quantizing can
+ * then keep these columns more exact. `options` of the kind "imatrix". The report of nest_job_take_report has `path`,
+ * `weights`, `chunks`, `tokens`, `unseen_experts` and `seconds`.
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for options of another kind, BUSY; all
+ * others are the job's: OUTPUT_EXISTS, OUTPUT_IS_INPUT, TEXT_TOO_SHORT, UNSUPPORTED, DOES_NOT_FIT, ENGINE where the model
+ * computes numbers that are not finite, CANCELLED, those of files. Then nothing was written.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_imatrix_job(
+    const nest_model *NEST_NONNULL model,
+    const char *NEST_NONNULL text_path,
+    const char *NEST_NONNULL output_path,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
+
+/* ---- Models side by side on a text. ---- */
+
+/**
+ * Measures `n_models` models with the same vocabulary on a text, such as quantizations of one model; the first is the
+ * reference. `length` may be -1. `options` of the kind "compare". The report of nest_job_take_report has `models`, a list
+ * in their order of `path`, `name`, `type`, `file_bytes`, `bits_per_weight`, `tokens`, `loss`, `perplexity`, `kl` (the
+ * divergence from the reference: `mean`, `error`, `median`, `p90`, `p99`, `max`) and `same_top`; and `n_ctx`, `windows`,
+ * `seconds`.
+ *
+ * Gives `job`, which keeps the models alive. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY; all
+ * others are the job's: INVALID_ARGUMENT for other vocabularies, TEXT_TOO_SHORT, UNSUPPORTED, DOES_NOT_FIT, ENGINE where a
+ * model gives numbers that are not finite, CANCELLED.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_compare_job(
+    const nest_model *NEST_NONNULL const *NEST_NONNULL models,
+    uint64_t n_models,
+    const char *NEST_NONNULL text,
+    int64_t length,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
+
+/* ---- Leaving out of a model file what a task does not need. ---- */
+
+/**
+ * Writes a model file without the tensors and metadata that the options, of the kind "prune", name. The new file is opened
+ * before it takes its name. The report of nest_job_take_report has `path`, `tensors` and `metadata`, the lists of what was
+ * left out, `bytes_before` and `bytes`.
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT for options of another kind, BUSY; all
+ * others are the job's: INVALID_OPTION for a malformed pattern, INVALID_ARGUMENT for one that nothing matches,
+ * TENSOR_NEEDED, OUTPUT_EXISTS, OUTPUT_IS_INPUT, SOURCE_CHANGED, CANCELLED, those of reading a model and of files. Then
+ * nothing was written.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_prune_job(
+    const nest_source *NEST_NONNULL source,
+    const char *NEST_NONNULL output_path,
+    const nest_options *NEST_NULLABLE options,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
 
 /* ---- Files of adapters: converted from PEFT and to it, several made one, and merged into a model. ---- */
 
