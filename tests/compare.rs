@@ -69,7 +69,7 @@ fn what_cannot_be_compared_is_refused() {
     };
     let default = Monitor::default();
     assert_eq!(refused(&[], TEXT, &default).code(), Code::InvalidArgument);
-    assert_eq!(refused(&[llama.clone()], "", &default).code(), Code::TextTooShort);
+    assert_eq!(refused(std::slice::from_ref(&llama), "", &default).code(), Code::TextTooShort);
     let strange = refused(&[llama.clone(), tiny(Family::Gemma3)], TEXT, &default);
     assert_eq!(strange.code(), Code::InvalidArgument);
     assert!(strange.message().contains("vocabulary"), "{strange}");
