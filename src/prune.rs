@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::error::{Code, Error, Result, bail, err};
 use crate::format::gguf::{Value, Writer};
-use crate::format::{Access, ModelFiles, Source, check_output, replace_file};
+use crate::format::{Access, ModelFiles, Source, check_output, replace_model};
 use crate::job::Monitor;
 use crate::model::Model;
 use crate::options::{ModelOptions, Options, PruneOptions, PruneTask};
@@ -130,7 +130,7 @@ fn write(
         let make = move |out: &mut dyn Write| copy(piece, out, copied);
         writer.tensor_made(&piece.name, &piece.dims, piece.ggml_type, make);
     }
-    replace_file(path, "writing the model", |out| {
+    replace_model(path, "writing the model", |out| {
         copied(0)?;
         writer.write_to(out)?;
         out.flush().map_err(|e| Error::io(&e, "writing the model"))?;

@@ -13,5 +13,5 @@ pub mod sealed;
 pub mod source;
 
 pub use gate::{AdapterFile, ModelFiles, Part};
-pub(crate) use replace::{check_output, replace_file};
+pub(crate) use replace::{check_output, replace_file, replace_model};
 pub use source::{Access, Source};

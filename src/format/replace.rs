@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Context, Error, Result, bail, err};
 
 /// Writes a file beside `path`, brings it to the disk, then renames it to `path`: whatever happens, `path`
-/// holds the old content or the new one. On Unix only the user can read it (mode 0600). `doing` is for the
-/// messages: "writing the GGUF file".
+/// holds the old content or the new one. On Unix only the user can read it (mode 0600): it may hold what the user
+/// wrote. `doing` is for the messages: "writing the GGUF file".
 ///
 /// # Errors
 /// Those of files, `NotAFile` for a device or a pipe, and those of `write`; the old file is untouched then.
@@ -17,14 +17,40 @@ pub(crate) fn replace_file(
     doing: &str,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
 ) -> Result<()> {
+    replace(path, doing, tempfile::Builder::new(), write)
+}
+
+/// As [`replace_file`], for models, which others may use: on Unix with the permissions that new files usually get.
+///
+/// # Errors
+/// As [`replace_file`].
+pub(crate) fn replace_model(
+    path: &Path,
+    doing: &str,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
+) -> Result<()> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    let everybody: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    // The process's umask takes from this.
+    #[cfg(unix)]
+    builder.permissions(everybody);
+    replace(path, doing, builder, write)
+}
+
+fn replace(
+    path: &Path,
+    doing: &str,
+    mut temporary: tempfile::Builder<'_, '_>,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
+) -> Result<()> {
     let io = |e: &io::Error| Error::io(e, doing).with_path(path);
     let target = target(path, doing).with_path(path)?;
     let directory = match target.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
-    let mut file =
-        tempfile::Builder::new().prefix(".nestling-").tempfile_in(directory).map_err(|e| io(&e))?;
+    let mut file = temporary.prefix(".nestling-").tempfile_in(directory).map_err(|e| io(&e))?;
     let mut out = BufWriter::new(file.as_file_mut());
     write(&mut out).with_path(path)?;
     out.flush().map_err(|e| io(&e))?;
@@ -97,6 +123,21 @@ mod tests {
         assert!(check_output(&old, true, &[&new]).is_ok());
         assert_eq!(check_output(&old, false, &[]).unwrap_err().code(), Code::OutputExists);
         assert_eq!(check_output(&old, true, &[&around]).unwrap_err().code(), Code::OutputIsInput);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_models_and_nothing_else() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let mode = |name: &str| {
+            let metadata = std::fs::metadata(directory.path().join(name)).unwrap();
+            metadata.permissions().mode() & 0o777
+        };
+        std::fs::write(directory.path().join("usual"), "").unwrap();
+        replace_file(&directory.path().join("own"), "writing", |_| Ok(())).unwrap();
+        replace_model(&directory.path().join("model"), "writing", |_| Ok(())).unwrap();
+        assert_eq!((mode("own"), mode("model")), (0o600, mode("usual")));
     }
 
     #[cfg(unix)]

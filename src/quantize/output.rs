@@ -10,7 +10,7 @@ use super::encode::encode;
 use super::piece::Piece;
 use crate::error::{Error, Result, bail, err};
 use crate::format::gguf::{GgmlType, Value, Writer};
-use crate::format::replace_file;
+use crate::format::replace_model;
 use crate::job::Monitor;
 
 /// What was written.
@@ -67,7 +67,7 @@ pub(crate) fn write_model(
             encode(piece, *to, importances(&piece.name), pool, out, copied)
         });
     }
-    replace_file(path, "writing the model", |out| {
+    replace_model(path, "writing the model", |out| {
         writer.write_to(out)?;
         pieces.iter().try_for_each(|piece| piece.rows.check_unchanged())
     })?;

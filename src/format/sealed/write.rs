@@ -16,7 +16,7 @@ use super::{SIGNED_TEXT, key, pool, read};
 use crate::error::{Context, Error, Result, bail, err};
 use crate::format::gguf::Gguf;
 use crate::format::source::{Access, Opened, Source};
-use crate::format::{check_output, replace_file};
+use crate::format::{check_output, replace_file, replace_model};
 use crate::job::Monitor;
 use crate::options::{Options as _, SealOptions};
 
@@ -79,7 +79,7 @@ pub fn seal(
     let manifest = work().with_path(input)?;
     let sealing = Sealing::new(options, &manifest)?;
     monitor.report(0.3);
-    replace_file(output, "writing the sealed file", |out| {
+    replace_model(output, "writing the sealed file", |out| {
         let io = |e: io::Error| Error::io(&e, "writing the sealed file");
         for part in [&sealing.header.bytes()[..], &sealing.manifest, &sealing.signature] {
             out.write_all(part).map_err(io)?;
