@@ -267,3 +267,16 @@ fn numbers_that_are_not_finite_are_an_error() {
         "{error}"
     );
 }
+
+#[test]
+fn an_encoder_reads_each_chunk_at_once() {
+    let model = support::encoders::golden("bert-mean").open(Accel::Off);
+    let options = ImatrixOptions { n_ctx: 8, n_ubatch: 2, ..options() };
+    let found = importance(&model, TEXT, "text", &options, &Monitor::default()).unwrap();
+    let (sums, counts) = found.sums("blk.0.attn_q.weight").unwrap();
+    assert_eq!(counts, [8.0 * found.chunk_count() as f32]);
+    assert!(total(sums) > 0.0 && found.sums("blk.0.ffn_down.weight").is_some());
+    let t5 = support::encoders::golden("t5").open(Accel::Off);
+    let error = importance(&t5, TEXT, "text", &options, &Monitor::default()).unwrap_err();
+    assert_eq!(error.code(), Code::Unsupported);
+}

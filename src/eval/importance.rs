@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::{Context, Error, Result, bail, err};
 use crate::format::check_output;
-use crate::ggml::Observer;
+use crate::ggml::{Observer, Pooling, Work};
 use crate::job::Monitor;
 use crate::model::Model;
 use crate::options::{Auto, ImatrixOptions, Options, SessionOptions};
@@ -164,7 +164,9 @@ fn observer(model: &Model, options: &ImatrixOptions) -> Result<(Observer, usize)
         ..SessionOptions::default()
     };
     let mut params = plan::context_params(model, &session)?;
-    if !at_once {
+    if at_once {
+        params.work = Work::Embed { pooling: Pooling::None, n_texts: 1 };
+    } else {
         let row = 4 * model.info().tokenizer.n_vocab.max(1);
         params.n_ubatch = params.n_ubatch.min((LOGITS_BYTES / row).max(1));
     }

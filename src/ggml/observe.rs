@@ -13,6 +13,7 @@ use llama_cpp_sys_2 as sys;
 use super::context::{ContextParams, RawContext};
 use super::device::text;
 use super::model::RawModel;
+use super::work::Work;
 use crate::cancel::CancelToken;
 use crate::error::{Error, Result, bail, err};
 
@@ -29,6 +30,8 @@ pub(crate) struct Squares {
 pub(crate) struct Observer {
     /// Before `seen`: its callback points there.
     context: RawContext,
+    /// Whether tokens are read as a text as a whole.
+    at_once: bool,
     seen: Box<Mutex<Seen>>,
 }
 
@@ -59,7 +62,8 @@ impl Observer {
         let data = (&raw const *seen).cast_mut().cast();
         // SAFETY: `on_node` does not unwind, and takes what `data` points to, which is boxed and outlives the context.
         let context = unsafe { RawContext::watched(model, params, Some(on_node), data)? };
-        Ok(Self { context, seen })
+        let at_once = matches!(params.work, Work::Embed { .. });
+        Ok(Self { context, at_once, seen })
     }
 
     pub(crate) fn set_threads(&mut self, n: i32) -> Result<()> {
@@ -71,15 +75,24 @@ impl Observer {
     /// # Errors
     /// `Engine` for numbers that are not finite; `Cancelled`, and those of evaluating.
     pub(crate) fn read(&mut self, tokens: &[i32], step: usize, cancel: &CancelToken) -> Result<()> {
+        if self.at_once {
+            self.context.embed(&[tokens], cancel)?;
+            return self.check();
+        }
         self.context.clear(false);
         for (start, part) in (0..).step_by(step.max(1)).zip(tokens.chunks(step.max(1))) {
             // All outputs are wanted: else the last layer would only see the last token.
             self.context.decode_for(part, start, |_| true, cancel)?;
-            if let Some(failure) = lock(&self.seen).failure.take() {
-                return Err(failure);
-            }
+            self.check()?;
         }
         Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        match lock(&self.seen).failure.take() {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
     }
 
     /// What was seen of each weight.

@@ -91,7 +91,27 @@ static void left_out(fixture *f) {
     nest_options_free(options);
 }
 
+#define NULLS(call) EXPECT(NEST_ERROR_NULL_POINTER, call)
+
+static void null_measure(fixture *f) {
+    const nest_model *models[2] = {f->model, NULL};
+    nest_job *job = NULL;
+    NULLS(nest_imatrix_job(NULL, "x", "x", NULL, NULL, &job));
+    NULLS(nest_imatrix_job(f->model, NULL, "x", NULL, NULL, &job));
+    NULLS(nest_imatrix_job(f->model, "x", NULL, NULL, NULL, &job));
+    NULLS(nest_imatrix_job(f->model, "x", "x", NULL, NULL, NULL));
+    NULLS(nest_compare_job(NULL, 1, "x", -1, NULL, NULL, &job));
+    NULLS(nest_compare_job(models, 2, "x", -1, NULL, NULL, &job));
+    NULLS(nest_compare_job(models, 1, NULL, -1, NULL, NULL, &job));
+    NULLS(nest_compare_job(models, 1, "x", -1, NULL, NULL, NULL));
+    NULLS(nest_prune_job(NULL, "x", NULL, NULL, &job));
+    NULLS(nest_prune_job(f->source, NULL, NULL, NULL, &job));
+    NULLS(nest_prune_job(f->source, "x", NULL, NULL, NULL));
+    CHECK(job == NULL);
+}
+
 static void all(fixture *f) {
+    null_measure(f);
     importances(f);
     side_by_side(f);
     left_out(f);

@@ -16,7 +16,7 @@ pub fn command() -> Command {
             "Examples:\n  \
              nestling imatrix -m MODEL-F16.gguf --file text.txt -o imatrix.gguf\n  \
              nestling imatrix -m MODEL-F16.gguf --file text.txt --chunks 100 -o imatrix.gguf\n  \
-             nestling quantize MODEL-F16.gguf -o MODEL-Q4_K_M.gguf --imatrix imatrix.gguf\n\n\
+             nestling quantize MODEL-F16.gguf -o MODEL-Q4_K_M.gguf --type q4_k_m --imatrix imatrix.gguf\n\n\
              The text should be of the kind that the model will read. Some hundred chunks are usual; the original model \
              gives the best matrix, and a quantized one will do. The file has llama.cpp's format.",
         )
