@@ -21,8 +21,8 @@ static void all(fixture *f) {
     float progress = 0;
     int32_t done = 0;
     OK(nest_options_new("convert", &options));
-    OK(nest_options_set_string(options, "ftype", "q8_0"));
-    OK(nest_options_set_string(options, "pre_tokenizer", "smollm"));
+    OK(nest_options_set_string(options, "ftype", "q8_0", -1));
+    OK(nest_options_set_string(options, "pre_tokenizer", "smollm", -1));
     OK(nest_convert_job(CHECKPOINT, in(f, "converted.gguf"), options, NULL, &job));
     while (!done) {
         OK(nest_job_step(job, 1000, &progress, &done));
@@ -41,6 +41,9 @@ static void all(fixture *f) {
     OK(nest_convert_job(CHECKPOINT, in(f, "converted.gguf"), options, NULL, &job));
     EXPECT(NEST_ERROR_OUTPUT_EXISTS, nest_job_take_report(job, &report));
     nest_job_free(job);
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_convert_job(NULL, "x", NULL, NULL, &job));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_convert_job("x", NULL, NULL, NULL, &job));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_convert_job("x", "x", NULL, NULL, NULL));
     OK(nest_convert_job(f->directory, in(f, "none.gguf"), options, NULL, &job));
     EXPECT(NEST_ERROR_NOT_FOUND, nest_job_take_report(job, &report));
     nest_job_free(job);

@@ -16,8 +16,8 @@ static void vectors(fixture *f) {
     CHECK(found == NULL);
     OK(nest_options_new("embedding", &options));
     OK(nest_options_set_int(options, "n_threads", 1));
-    EXPECT(NEST_ERROR_INVALID_OPTION, nest_options_set_string(options, "pooling", "max"));
-    OK(nest_options_set_string(options, "pooling", "mean"));
+    EXPECT(NEST_ERROR_INVALID_OPTION, nest_options_set_string(options, "pooling", "max", -1));
+    OK(nest_options_set_string(options, "pooling", "mean", -1));
     OK(nest_model_embed(f->model, texts, 3, options, NULL, &found));
     width = nest_embeddings_dimensions(found);
     CHECK(nest_embeddings_count(found) == 3 && width > 0);
@@ -30,10 +30,11 @@ static void vectors(fixture *f) {
     }
     CHECK(fabs(length - 1) < 1e-4);
     CHECK(nest_embeddings_data(found, 3) == NULL && nest_embeddings_data(found, UINT64_MAX) == NULL);
+    nest_embeddings_free(found);
+    OK(nest_model_embed(f->model, NULL, 0, options, NULL, &found));
+    CHECK(nest_embeddings_count(found) == 0);
+    nest_embeddings_free(found);
     nest_options_free(options);
-    nest_embeddings_free(found);
-    OK(nest_model_embed(f->model, NULL, 0, NULL, NULL, &found));
-    nest_embeddings_free(found);
 }
 
 static void refused(fixture *f) {
@@ -43,7 +44,7 @@ static void refused(fixture *f) {
     nest_embeddings *found = NULL;
     nest_cancel *cancel = NULL;
     OK(nest_options_new("embedding", &options));
-    OK(nest_options_set_string(options, "pooling", "last"));
+    OK(nest_options_set_string(options, "pooling", "last", -1));
     OK(nest_options_new("session", &session));
     EXPECT(NEST_ERROR_INVALID_UTF8, nest_model_embed(f->model, bad, 2, options, NULL, &found));
     EXPECT(NEST_ERROR_NULL_POINTER, nest_model_embed(f->model, missing, 2, options, NULL, &found));
@@ -70,7 +71,7 @@ static void every_order(fixture *f) {
     nest_embeddings *found = NULL;
     OK(nest_model_open(f->source, NULL, NULL, &model));
     OK(nest_options_new("embedding", &options));
-    OK(nest_options_set_string(options, "pooling", "none"));
+    OK(nest_options_set_string(options, "pooling", "none", -1));
     OK(nest_model_embed(model, texts, 3, options, NULL, &found));
     nest_model_free(model);
     nest_options_free(options);

@@ -369,14 +369,6 @@ static void null_evaluation(fixture *f) {
     nest_options_free(one);
     NULLS(nest_job_take_evaluation(NULL, &evaluation));
     NULLS(nest_job_take_evaluation(job, NULL));
-    nest_job *quantizing = NULL;
-    NULLS(nest_quantize_job(NULL, "x", NULL, NULL, &quantizing));
-    NULLS(nest_quantize_job(f->source, NULL, NULL, NULL, &quantizing));
-    NULLS(nest_quantize_job(f->source, "x", NULL, NULL, NULL));
-    NULLS(nest_convert_job(NULL, "x", NULL, NULL, &quantizing));
-    NULLS(nest_convert_job("x", NULL, NULL, NULL, &quantizing));
-    NULLS(nest_convert_job("x", "x", NULL, NULL, NULL));
-    CHECK(quantizing == NULL);
     NULLS(nest_job_take_report(NULL, &json));
     NULLS(nest_job_take_report(job, NULL));
     nest_job_free(job);
@@ -397,7 +389,6 @@ static void all(fixture *f) {
     null_training(f);
     null_evaluation(f);
     null_adapter_files(f);
-    null_seal(f);
 }
 
 int main(int argc, char **argv) {

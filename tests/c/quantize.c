@@ -11,7 +11,7 @@ static const char *in(const fixture *f, const char *name) {
 static nest_options *mix(const char *ftype) {
     nest_options *options = NULL;
     OK(nest_options_new("quantize", &options));
-    OK(nest_options_set_string(options, "ftype", ftype));
+    OK(nest_options_set_string(options, "ftype", ftype, -1));
     return options;
 }
 
@@ -23,7 +23,7 @@ static void smaller(fixture *f) {
     nest_job *job = NULL;
     float progress = 0;
     int32_t done = 0;
-    OK(nest_options_add_string(options, "tensor_types", "ffn_down=q4_0"));
+    OK(nest_options_add_string(options, "tensor_types", "ffn_down=q4_0", -1));
     OK(nest_quantize_job(f->source, in(f, "small.gguf"), options, NULL, &job));
     while (!done) {
         OK(nest_job_step(job, 1000, &progress, &done));
@@ -70,10 +70,13 @@ static void refused(fixture *f) {
     nest_job_free(job);
     job = NULL;
     OK(nest_options_new("session", &others));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_quantize_job(NULL, "x", NULL, NULL, &job));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_quantize_job(f->source, NULL, NULL, NULL, &job));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_quantize_job(f->source, "x", NULL, NULL, NULL));
     EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_quantize_job(f->source, in(f, "none.gguf"), others, NULL, &job));
     CHECK(job == NULL);
     nest_options_free(others);
-    OK(nest_options_set_string(options, "ftype", "q4_0"));
+    OK(nest_options_set_string(options, "ftype", "q4_0", -1));
     OK(nest_cancel_new(&cancel));
     nest_cancel_trigger(cancel);
     OK(nest_quantize_job(f->source, in(f, "none.gguf"), options, cancel, &job));
