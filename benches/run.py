@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the library against the engine itself and its peers; benches/README.md says how to read it.
 
-    benches/run.py [rate] [prompt] [cost] [reuse] [open] [peers] [speed] [batch] [accuracy] [finetune] [linear] [qvac] [--rounds 7] [--threads 2] [--repeats 3]
+    benches/run.py [rate] [prompt] [cost] [reuse] [open] [peers] [speed] [batch] [accuracy] [finetune] [linear] [qvac] [shrink] [--rounds 7] [--threads 2] [--repeats 3]
 
 Without a section: all of them. Every number is of this machine, now: leave it alone meanwhile. Prints Markdown, and
 keeps each section's text and every raw number in target/bench.
@@ -17,6 +17,7 @@ import sys
 import time
 
 import kernels
+import shrink
 import training
 from runner import (
     CACHE, MODELS, OUT, PEERS, RAW, ROOT, TEXT, build, build_native, in_turns, interleaved, interval, median, run, shell, spread,
@@ -198,7 +199,7 @@ def peers(o):
     return table(head, rows)
 
 
-SECTIONS = {"rate": rate, "prompt": prompt, "cost": cost, "reuse": reuse, "open": gate, "peers": peers, **kernels.SECTIONS, **training.SECTIONS}
+SECTIONS = {"rate": rate, "prompt": prompt, "cost": cost, "reuse": reuse, "open": gate, "peers": peers, **kernels.SECTIONS, **training.SECTIONS, **shrink.SECTIONS}
 
 
 def machine():
@@ -221,7 +222,7 @@ def main():
     unknown = set(o.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
-    if not o.sections or set(o.sections) - set(training.SECTIONS):
+    if not o.sections or set(o.sections) - set(training.SECTIONS) - set(shrink.SECTIONS):
         build()
     OUT.mkdir(parents=True, exist_ok=True)
     print(f"{machine()}; {o.threads} threads, {o.rounds} rounds", flush=True)

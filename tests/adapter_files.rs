@@ -80,6 +80,9 @@ fn tensors(directory: &Path) -> Vec<(String, Dtype, Vec<usize>, Vec<u8>)> {
     found
 }
 
+/// Tensors by name, with shape and bytes.
+type Parts = Vec<(String, Vec<usize>, Vec<u8>)>;
+
 fn config(directory: &Path) -> Value {
     serde_json::from_slice(&fs::read(directory.join("adapter_config.json")).unwrap()).unwrap()
 }
@@ -231,7 +234,7 @@ fn a_malformed_peft_directory_has_its_error_and_leaves_no_file() {
     configured(json!({"lora_alpha": null}));
     refused(Code::PeftFormat, "lora_alpha");
 
-    let changed = |change: &dyn Fn(&mut Vec<(String, Vec<usize>, Vec<u8>)>)| {
+    let changed = |change: &dyn Fn(&mut Parts)| {
         let mut tensors = lora.tensors(&files.tiny);
         change(&mut tensors);
         good(&|d| peft::write(d, &lora.config(&files.tiny), &tensors, Dtype::F32));

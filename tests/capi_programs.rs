@@ -23,6 +23,7 @@ const PROGRAMS: &[&str] = &[
     "training",
     "training_lifetimes",
     "evaluation",
+    "measure",
     "quantize",
     "convert",
     "adapter_files",

@@ -69,7 +69,7 @@ fn what_cannot_be_compared_is_refused() {
     };
     let default = Monitor::default();
     assert_eq!(refused(&[], TEXT, &default).code(), Code::InvalidArgument);
-    assert_eq!(refused(&[llama.clone()], "", &default).code(), Code::TextTooShort);
+    assert_eq!(refused(std::slice::from_ref(&llama), "", &default).code(), Code::TextTooShort);
     let strange = refused(&[llama.clone(), tiny(Family::Gemma3)], TEXT, &default);
     assert_eq!(strange.code(), Code::InvalidArgument);
     assert!(strange.message().contains("vocabulary"), "{strange}");
@@ -112,7 +112,7 @@ fn the_output_matrix_can_go_and_what_the_model_needs_cannot() {
 
     let report = prune(&source, path("small.gguf"), &embedding, &monitor).unwrap();
     assert_eq!(report.tensors, ["output.weight"]);
-    assert!(report.bytes + 4 * 64 * 300 < report.bytes_before, "{report:?}");
+    assert!(report.bytes + 60_000 < report.bytes_before, "{report:?}");
     let small = open(path("small.gguf"));
     assert!(small.info().parts.iter().all(|part| part.part != "output"));
     assert!(!text(&mut session(&small, 64), "hello", &greedy(4)).0.is_empty());

@@ -106,8 +106,8 @@ fn the_sums_are_those_of_transformers_with_and_without_our_kernels() {
                 let sums: Vec<f32> = serde_json::from_value(sums.clone()).unwrap();
                 let (ours, counts) = found.sums(name).unwrap();
                 assert_eq!(counts, [expected["tokens"].as_f64().unwrap() as f32], "{name}");
-                // Kernels multiply in 16 bits.
-                let allowed = if accel == Accel::Off { 1e-3 } else { 2e-2 };
+                // The cache holds floats of 16 bits; kernels multiply in 16 bits, too.
+                let allowed = if accel == Accel::Off { 3e-3 } else { 2e-2 };
                 let off = difference(ours, &sums);
                 assert!(off < allowed, "{family:?} {accel:?} {name}: {off}");
             }

@@ -101,8 +101,7 @@ mod tests {
             assert_eq!(e4m3(byte), value);
         }
         assert!(e4m3(0x7f).is_nan() && e4m3(0xff).is_nan());
-        for (byte, value) in [(0x3c, 1.0), (0x7b, 57344.0), (0xc0, -2.0), (0x01, 1.52587890625e-5)]
-        {
+        for (byte, value) in [(0x3c, 1.0), (0x7b, 57344.0), (0xc0, -2.0), (0x01, 1.0 / 65536.0)] {
             assert_eq!(e5m2(byte), value);
         }
     }

@@ -148,10 +148,10 @@ impl Rows for Rotary {
     fn read(&self, first: u64, out: &mut [f32]) -> Result<()> {
         let width = self.width as usize;
         // A row of the model file is a bias as a whole, or one row of the matrix.
-        let mut row = first * self.stored.width / self.width;
+        let start = first * self.stored.width / self.width;
         let mut head = Vec::new();
         let mut loaded = None;
-        for out in out.chunks_exact_mut(width) {
+        for (row, out) in (start..).zip(out.chunks_exact_mut(width)) {
             let (of, at) = (row / self.head, row % self.head);
             if loaded != Some(of) {
                 head.resize(self.head as usize * width, 0.0);
@@ -161,7 +161,6 @@ impl Rows for Rotary {
             let from = self.source(at) as usize * width;
             let from = head.get(from..from + width);
             out.copy_from_slice(from.ok_or_else(|| err!(Internal, "a row outside its head"))?);
-            row += 1;
         }
         Ok(())
     }

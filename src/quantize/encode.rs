@@ -77,8 +77,7 @@ fn rows_as(
 /// Numbers that the type cannot hold would become nonsense in the file, or end the process in the engine.
 fn check(name: &str, to: GgmlType, values: &[f32]) -> Result<()> {
     let largest = if matches!(to, GgmlType::F32 | GgmlType::BF16) { f32::MAX } else { MAX_F16 };
-    // NaN compares as neither.
-    match values.iter().find(|v| !(v.abs() <= largest)) {
+    match values.iter().find(|v| v.is_nan() || v.abs() > largest) {
         None => Ok(()),
         Some(bad) if bad.is_finite() => bail!(
             TensorValue,

@@ -20,8 +20,7 @@ impl Facts {
         let find = |key: &str| kv.iter().find(|(k, _)| k == key).map(|(_, value)| value);
         let architecture =
             find("general.architecture").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let number =
-            |key: &str| find(&format!("{architecture}.{key}")).and_then(|value| first(value));
+        let number = |key: &str| find(&format!("{architecture}.{key}")).and_then(first);
         let n_layer = number("block_count").unwrap_or(0);
         let n_head = number("attention.head_count").unwrap_or(0);
         let n_head_kv = number("attention.head_count_kv").unwrap_or(n_head);

@@ -48,13 +48,11 @@ fn deep(family: Family, n_embd: u64, n_head_kv: u32) -> Tiny {
     tiny
 }
 
+/// The importances of each tensor.
+type Columns<'a> = &'a [(String, Vec<f32>)];
+
 /// The same from both quantizers, with an importance matrix in a file and in memory.
-fn compare(
-    from: &Path,
-    directory: &Path,
-    mix: Mix,
-    matrix: Option<(&Path, &[(String, Vec<f32>)])>,
-) {
+fn compare(from: &Path, directory: &Path, mix: Mix, matrix: Option<(&Path, Columns<'_>)>) {
     let (ours, theirs) = (directory.join("ours.gguf"), directory.join("theirs.gguf"));
     let imatrix = matrix.map(|(path, _)| path.to_str().unwrap().to_owned()).unwrap_or_default();
     let options = QuantizeOptions { force: true, imatrix, ..with(mix.name()) };

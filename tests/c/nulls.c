@@ -392,8 +392,26 @@ static void null_evaluation(fixture *f) {
     nest_evaluation_free(NULL);
 }
 
+static void null_measure(fixture *f) {
+    const nest_model *models[2] = {f->model, NULL};
+    nest_job *job = NULL;
+    NULLS(nest_imatrix_job(NULL, "x", "x", NULL, NULL, &job));
+    NULLS(nest_imatrix_job(f->model, NULL, "x", NULL, NULL, &job));
+    NULLS(nest_imatrix_job(f->model, "x", NULL, NULL, NULL, &job));
+    NULLS(nest_imatrix_job(f->model, "x", "x", NULL, NULL, NULL));
+    NULLS(nest_compare_job(NULL, 1, "x", -1, NULL, NULL, &job));
+    NULLS(nest_compare_job(models, 2, "x", -1, NULL, NULL, &job));
+    NULLS(nest_compare_job(models, 1, NULL, -1, NULL, NULL, &job));
+    NULLS(nest_compare_job(models, 1, "x", -1, NULL, NULL, NULL));
+    NULLS(nest_prune_job(NULL, "x", NULL, NULL, &job));
+    NULLS(nest_prune_job(f->source, NULL, NULL, NULL, &job));
+    NULLS(nest_prune_job(f->source, "x", NULL, NULL, NULL));
+    CHECK(job == NULL);
+}
+
 static void all(fixture *f) {
     null_pointers(f);
+    null_measure(f);
     null_training(f);
     null_evaluation(f);
     null_adapter_files(f);

@@ -44,7 +44,7 @@ fn t5(gguf: &Gguf, h: &Hparams, tensors: &Tensors) -> Result<()> {
         bail!(GgufKeyMissing, "{key} is missing; convert the model again");
     };
     // Half of them for each direction, half of these for single distances, all below the largest distance.
-    if buckets < 4 || buckets >= 2 * MAX_DISTANCE {
+    if !(4..2 * MAX_DISTANCE).contains(&buckets) {
         bail!(
             GgufHyperParameter,
             "{key} is {buckets}; it must be from 4 to {}: the file is damaged or was converted wrongly",

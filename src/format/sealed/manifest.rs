@@ -45,7 +45,7 @@ impl Manifest {
         tensors.sort_by_key(|t| t.offset);
         let end = tensors.first().map_or(length, |t| t.offset);
         let part = |name: &str, offset, length| -> Result<Part> {
-            let sha256 = digest(gguf.opened(), [offset..offset + length], monitor)?;
+            let sha256 = digest(gguf.opened(), std::iter::once(offset..offset + length), monitor)?;
             Ok(Part { name: name.to_owned(), offset, length, sha256 })
         };
         let parts = || {
