@@ -27,7 +27,7 @@ fn a_checkpoint_becomes_a_file() {
     stdout(&call(&["--type", "f16", "--force"]));
     let nowhere = folder.path().join("nothing");
     let failed = failure(&run(&["convert", text(&nowhere), "-o", text(&file), "--force"]));
-    assert!(failed.contains("[FileNotFound]"), "{failed}");
+    assert!(failed.contains("[NotFound]"), "{failed}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 

@@ -85,3 +85,37 @@ impl WordPieces {
         (1..=most).rev().find_map(|n| Some((*table.get(text.get(..n)?)?, n)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(texts: &[&str]) -> WordPieces {
+        let mut pieces = WordPieces::default();
+        for (id, text) in texts.iter().enumerate() {
+            pieces.longest = pieces.longest.max(text.len());
+            pieces.starts.insert((*text).to_owned(), id as i32);
+        }
+        pieces
+    }
+
+    #[test]
+    fn capitals_tell_whether_a_vocabulary_has_them() {
+        // A letter that has no small form is none.
+        assert!(!pieces(&["the", "ß", "ℝ", "[unused1]"]).has_capitals());
+        assert!(pieces(&["the", "The", "Ä"]).has_capitals());
+        let mut many: Vec<_> = (0..200).map(|i| i.to_string()).collect();
+        many.push("URL".to_owned());
+        assert!(!pieces(&many.iter().map(String::as_str).collect::<Vec<_>>()).has_capitals());
+    }
+
+    #[test]
+    fn the_longest_token_is_found() {
+        let pieces = pieces(&["a", "äb", "äbc"]);
+        assert_eq!(pieces.longest("äbcd", true), Some((2, 4)));
+        assert_eq!(pieces.longest("äb", true), Some((1, 3)));
+        assert_eq!(pieces.longest("ä", true), None);
+        assert_eq!(pieces.longest("a", false), None);
+        assert_eq!(pieces.longest("", true), None);
+    }
+}

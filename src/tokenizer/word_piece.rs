@@ -178,4 +178,20 @@ mod tests {
         assert_eq!(read("a\u{200d}b\u{7}\u{fffd}\0c\td\u{a0}e\u{e000}", true), "abc d e");
         assert_eq!(read("", true), "");
     }
+
+    #[test]
+    fn special_texts_are_cut_out() {
+        let special =
+            |text: &str, id, user_defined| SpecialPiece { text: text.to_owned(), id, user_defined };
+        let pieces = WordPieces {
+            special: vec![special("[MASK]", 7, false), special("<a>", 8, true)],
+            unknown: Some(1),
+            ..Default::default()
+        };
+        let encode = |text, parse| encode(&pieces, text, parse).unwrap();
+        assert_eq!(encode("[MASK]x<a>[MASK]", true), [7, 1, 8, 7]);
+        assert_eq!(encode("x <a><a>", false), [1, 8, 8]);
+        assert_eq!(encode("[MASK]", false), [1, 1, 1]);
+        assert!(super::encode(&WordPieces::default(), "x", false).is_err());
+    }
 }
