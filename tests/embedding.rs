@@ -201,7 +201,7 @@ fn what_cannot_be_embedded_is_refused() {
     assert!(model.embed(&["a"], &options()).is_ok());
 
     let o = ModelOptions { vocab_only: true, ..Default::default() };
-    let empty = Model::open(&golden.path, &o).unwrap();
+    let empty = Model::open(golden.path.as_path(), &o).unwrap();
     assert_eq!(code(empty.embed(&["a"], &options())).0, Code::WrongState);
     let llama = run::tiny(Family::Llama);
     assert_eq!(code(llama.embed(&["a", ""], &pooled(PoolingType::Mean))).0, Code::EmptyPrompt);

@@ -15,7 +15,7 @@ use support::encoders::golden;
 use support::run;
 
 fn bytes(name: &str) -> Vec<u8> {
-    std::fs::read(golden(name).path).unwrap()
+    std::fs::read(&golden(name).path).unwrap()
 }
 
 fn open(bytes: Vec<u8>) -> Result<Model> {

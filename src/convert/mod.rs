@@ -130,6 +130,9 @@ fn prepare(dir: &Path, options: &ConvertOptions) -> Result<Prepared> {
     let more = more(dir, arch, &config)?;
     pieces.extend(more.tensors.into_iter().map(|(name, values)| tensors::made(name, values)));
     let n_parameters = pieces.iter().map(|p| p.width() * p.n_rows()).sum();
+    if let Some(scale) = more.head_scale {
+        pieces.push(tensors::scaled_head(&checkpoint, arch, &config, scale)?);
+    }
     let mut kv = general::metadata(dir, arch.name, &config, n_parameters)?;
     let name = kv.iter().find(|(key, _)| key == "general.name");
     let name = name.and_then(|(_, value)| value.as_str()).unwrap_or_default().to_owned();

@@ -170,6 +170,21 @@ impl Rows for Rotary {
     }
 }
 
+/// Each number multiplied by one.
+pub(super) struct Scaled(pub Box<dyn Rows>, pub f32);
+
+impl Rows for Scaled {
+    fn read(&self, first: u64, out: &mut [f32]) -> Result<()> {
+        self.0.read(first, out)?;
+        out.iter_mut().for_each(|value| *value *= self.1);
+        Ok(())
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        self.0.check_unchanged()
+    }
+}
+
 /// A matrix whose columns become rows.
 pub(super) struct Transposed(pub Stored);
 
@@ -237,6 +252,7 @@ mod tests {
     fn rows_come_as_the_model_file_has_them() {
         assert_eq!(read(&stored().1, 1, 6), [3., 4., 5., 6., 7., 8.]);
         assert_eq!(read(&PlusOne(stored().1), 3, 3), [10., 11., 12.]);
+        assert_eq!(read(&Scaled(Box::new(stored().1), 0.5), 1, 3), [1.5, 2., 2.5]);
         let transposed = Transposed(stored().1);
         assert_eq!(read(&transposed, 0, 12), [0., 3., 6., 9., 1., 4., 7., 10., 2., 5., 8., 11.]);
         assert_eq!(read(&transposed, 1, 4), [1., 4., 7., 10.]);

@@ -1,12 +1,13 @@
 //! The tensors of a checkpoint, by an architecture's lines, as pieces of a model file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::arch::{Arch, Dim, How, Line};
 use super::checkpoint::{Checkpoint, Found};
 use super::config::Config;
 use super::fp8::Scale;
-use super::rows::{Made, PlusOne, Rotary, Stored, Transposed, ggml_type};
+use super::rows::{Made, PlusOne, Rotary, Scaled, Stored, Transposed, ggml_type};
 use crate::error::{Result, bail, err};
 use crate::format::gguf::GgmlType;
 use crate::quantize::{Piece, Rows};
@@ -16,6 +17,9 @@ const IGNORED: &[&str] =
     &["*.input_scale", "*.activation_scale", "*.qscale_act", "*.k_scale", "*.v_scale"];
 /// What the name of a matrix of 8-bit floats is followed by in the name of its scales.
 const SCALES: &[&str] = &["_scale_inv", "_scale"];
+/// Ends of names in checkpoints that were made from TensorFlow's, and what transformers calls them now.
+const OLD_ENDS: &[(&str, &str)] =
+    &[("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")];
 /// The most blocks that a configuration may claim: far more than any model has.
 const MAX_BLOCKS: u64 = 4096;
 
@@ -42,6 +46,7 @@ pub(super) fn pieces(
     let mut ignored = Vec::new();
     for name in checkpoint.names() {
         let bare = without_prefix(name, arch);
+        let bare = &*current(bare);
         if let Some(slot) = by_name.get(bare).and_then(|i| sources.get_mut(*i)) {
             if let Some(other) = slot.replace(name) {
                 bail!(
@@ -89,6 +94,25 @@ pub(super) fn made(name: String, values: Vec<f32>) -> Piece<'static> {
     Piece { name, dims, ggml_type: GgmlType::F32, rows: Box::new(Made(values)) }
 }
 
+/// The output matrix of a model whose embedding, scaled, is that, too.
+pub(super) fn scaled_head(
+    checkpoint: &Checkpoint,
+    arch: &'static Arch,
+    config: &Config,
+    scale: f64,
+) -> Result<Piece<'static>> {
+    let lines = expand(arch, config)?;
+    let line = lines.into_iter().find(|line| line.to == "token_embd.weight");
+    let name = |line: &Expanded| {
+        checkpoint.names().find(|name| without_prefix(name, arch) == line.from).map(str::to_owned)
+    };
+    let found = line.and_then(|line| Some((name(&line)?, line)));
+    let (name, line) = found.ok_or_else(|| err!(Internal, "the embedding was there before"))?;
+    let embedding = piece(&name, &line, checkpoint, config)?;
+    let rows = Box::new(Scaled(embedding.rows, scale as f32));
+    Ok(Piece { name: "output.weight".to_owned(), rows, ..embedding })
+}
+
 /// A line for one block.
 struct Expanded {
     line: &'static Line,
@@ -127,6 +151,12 @@ fn expand(arch: &'static Arch, config: &Config) -> Result<Vec<Expanded>> {
 
 fn without_prefix<'a>(name: &'a str, arch: &Arch) -> &'a str {
     arch.prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+}
+
+/// The name that a tensor has today.
+fn current(name: &str) -> Cow<'_, str> {
+    let renamed = |(old, new): &(&str, &str)| Some(format!("{}{new}", name.strip_suffix(old)?));
+    OLD_ENDS.iter().find_map(renamed).map_or(Cow::Borrowed(name), Cow::Owned)
 }
 
 /// Whether a name is the pattern, or has the end or beginning that it says.

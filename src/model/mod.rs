@@ -6,12 +6,14 @@ mod open;
 mod parts;
 mod placement;
 mod pool;
+mod word_pieces;
 
 use std::sync::{Arc, OnceLock};
 
 pub use info::{ModelInfo, QuantInfo, TokenizerInfo};
 pub use parts::{PartInfo, PartType};
 pub(crate) use pool::Lease;
+pub(crate) use word_pieces::{SpecialPiece, WordPieces};
 
 use crate::error::{Result, bail};
 use crate::format::gguf::Value;
@@ -34,6 +36,7 @@ struct Inner {
     placement: placement::Placement,
     fingerprint: OnceLock<String>,
     special: OnceLock<Vec<String>>,
+    word_pieces: OnceLock<Option<WordPieces>>,
 }
 
 impl Model {
@@ -107,6 +110,11 @@ impl Model {
     /// Whether the library's own kernels may be used.
     pub(crate) fn wants_kernels(&self) -> bool {
         self.0.options.accel == Accel::Auto
+    }
+
+    /// The vocabulary, if it is WordPiece's.
+    pub(crate) fn word_pieces(&self) -> Option<&WordPieces> {
+        self.0.word_pieces.get_or_init(|| WordPieces::of(self)).as_ref()
     }
 
     pub(crate) fn files(&self) -> &ModelFiles {

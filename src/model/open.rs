@@ -53,6 +53,7 @@ impl Model {
             placement,
             fingerprint: OnceLock::new(),
             special: OnceLock::new(),
+            word_pieces: OnceLock::new(),
         })))
     }
 

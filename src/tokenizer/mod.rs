@@ -2,7 +2,7 @@
 
 mod chat;
 mod decoder;
-mod hangul;
+mod word_piece;
 
 pub(crate) use chat::ChatFormat;
 pub use decoder::StreamDecoder;
@@ -79,8 +79,7 @@ impl Tokenizer {
     /// # Errors
     /// `NoTokenizer`; `InvalidArgument` for more than 2 GiB of text.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<i32>> {
-        let text = if self.strips_accents() { hangul::decompose(text) } else { text.into() };
-        self.vocab().tokenize(&text, options.add_special, options.parse_special)
+        self.tokenize(text, options.add_special, options.parse_special)
     }
 
     /// The number of tokens of `text`.
@@ -98,7 +97,7 @@ impl Tokenizer {
                 Segment::Template(text) => (text, true),
                 Segment::Literal(text) => (text, false),
             };
-            tokens.extend(vocab.tokenize(text, false, parse)?);
+            tokens.extend(self.tokenize(text, false, parse)?);
         }
         if let Some(bos) = vocab.bos().filter(|_| vocab.add_bos())
             && tokens.first() != Some(&bos)
@@ -200,14 +199,17 @@ impl Tokenizer {
         self.vocab().add_eos()
     }
 
-    /// Whether it is a WordPiece vocabulary that reads letters without their accents.
-    fn strips_accents(&self) -> bool {
-        let metadata = |key| self.0.metadata(key);
-        let said = |key| metadata(key).map(|value| value == "true");
-        metadata("tokenizer.ggml.model").as_deref() == Some("bert")
-            && said("tokenizer.ggml.normalizer.strip_accents")
-                .or_else(|| said("tokenizer.ggml.normalizer.lowercase"))
-                .unwrap_or(true)
+    /// By the engine, but for WordPiece, which it has not as BERT does.
+    fn tokenize(&self, text: &str, special: bool, parse: bool) -> Result<Vec<i32>> {
+        let Some(pieces) = self.0.word_pieces() else {
+            return self.vocab().tokenize(text, special, parse);
+        };
+        // What stands around a text: as many tokens before it as behind it.
+        let mut tokens = self.vocab().tokenize("", special, false)?;
+        let end = tokens.split_off(tokens.len() / 2);
+        tokens.extend(word_piece::encode(pieces, text, parse)?);
+        tokens.extend(end);
+        Ok(tokens)
     }
 
     fn vocab(&self) -> RawVocab<'_> {

@@ -1,21 +1,21 @@
-"""Tiny random T5 and BERT models as GGUF files, with what transformers computes with the same weights.
+"""Tiny random T5 and BERT checkpoints, with what transformers computes of them.
 
-    encoders.py LLAMA_CPP WORK
+    encoders.py [NAME...]
 
-LLAMA_CPP is llama.cpp's source tree, whose converter makes the files; WORK takes what lies between. Written are
-`encoders/NAME.gguf` and `encoders.json`.
+Written are folders of `convert/` as `save_pretrained` makes them, each with its `golden.json`.
 """
 
 import json
 import pathlib
-import runpy
+import shutil
 import sys
+import tempfile
 
 import sentencepiece
 import torch
 import transformers
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).parent / "convert"
 TEXTS = [
     "a bird sings",
     "the small bird of the lighthouse sings at night, and nobody hears it.",
@@ -38,30 +38,29 @@ def rounded(tensor):
     return [float(f"{x:.5g}") for x in tensor.flatten().tolist()]
 
 
-def convert(directory, name):
-    """With llama.cpp's own converter. It tells pre-tokenizers by a digest, which no tiny vocabulary has."""
-    out = HERE / "encoders" / f"{name}.gguf"
-    from conversion.base import TextModel
+def folder(name):
+    shutil.rmtree(HERE / name, ignore_errors=True)
+    (HERE / name).mkdir(parents=True)
+    return HERE / name
 
-    TextModel.get_vocab_base_pre = lambda *_: "jina-v2-en"
-    sys.argv = ["convert", str(directory), "--outfile", str(out), "--outtype", "f32"]
-    try:
-        runpy.run_path(str(LLAMA_CPP / "convert_hf_to_gguf.py"), run_name="__main__")
-    except SystemExit as end:
-        assert not end.code, end.code
-    return out.name
+
+def write(directory, cases):
+    lines = [json.dumps(case, separators=(",", ":")) for case in cases]
+    (directory / "golden.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def t5(name, seed, **config):
     torch.manual_seed(seed)
-    directory = WORK / name
-    directory.mkdir(parents=True, exist_ok=True)
-    (WORK / "corpus.txt").write_text("\n".join(CORPUS))
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(WORK / "corpus.txt"), model_prefix=str(directory / "spiece"), vocab_size=120, model_type="unigram",
-        pad_id=0, eos_id=1, unk_id=2, bos_id=-1, normalization_rule_name="identity", num_threads=1,
-        hard_vocab_limit=False, minloglevel=2,
-    )  # fmt: skip
+    directory = folder(name)
+    with tempfile.TemporaryDirectory() as work:
+        corpus = pathlib.Path(work) / "corpus.txt"
+        corpus.write_text("\n".join(CORPUS))
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(corpus), model_prefix=f"{work}/spiece", vocab_size=120, model_type="unigram",
+            pad_id=0, eos_id=1, unk_id=2, bos_id=-1, normalization_rule_name="identity", num_threads=1,
+            hard_vocab_limit=False, minloglevel=2,
+        )  # fmt: skip
+        shutil.copy(f"{work}/spiece.model", directory)
     pieces = sentencepiece.SentencePieceProcessor(str(directory / "spiece.model"))
     config = transformers.T5Config(
         vocab_size=pieces.vocab_size(), d_model=16, d_kv=8, d_ff=32, num_heads=2, num_layers=2, num_decoder_layers=2,
@@ -93,15 +92,13 @@ def t5(name, seed, **config):
             "text": text, "tokens": source, "answer": answer[1:], "logits": [rounded(l) for l in logits],
             "mean": rounded(encoded.mean(0)),
         })  # fmt: skip
-    # transformers scales what goes into a tied output matrix; this converter and the engine do not.
-    scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
-    return {"file": convert(directory, name), "logit_scale": scale, "cases": cases}
+    write(directory, cases)
 
 
 def bert(name, seed, pooling, hidden, positions):
     torch.manual_seed(seed)
-    directory = WORK / name
-    (directory / "1_Pooling").mkdir(parents=True, exist_ok=True)
+    directory = folder(name)
+    (directory / "1_Pooling").mkdir()
     letters = sorted(set("".join(CORPUS).lower()) - {" "})
     words = ["the", "bird", "a", "night", "boats", "are", "house", "##s", "##ing", "##light"]
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + letters
@@ -139,17 +136,16 @@ def bert(name, seed, pooling, hidden, positions):
         if len(tokens) < 20:
             case["last"] = rounded(torch.nn.functional.normalize(states[-1], dim=0))
         cases.append(case)
-    return {"file": convert(directory, name), "cases": cases}
+    write(directory, cases)
 
 
-LLAMA_CPP, WORK = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-sys.path[:0] = [str(LLAMA_CPP), str(LLAMA_CPP / "gguf-py")]
-(HERE / "encoders").mkdir(exist_ok=True)
-found = {
-    "t5": t5("t5", 1, feed_forward_proj="relu", tie_word_embeddings=True),
-    "t5-gated": t5("t5-gated", 2, feed_forward_proj="gated-gelu", tie_word_embeddings=False, initializer_factor=0.7),
-    "bert-mean": bert("bert-mean", 3, "mean", 32, 64),
-    "bert-cls": bert("bert-cls", 4, "cls", 16, 96),
+MADE = {
+    "t5": lambda name: t5(name, 1, feed_forward_proj="relu", tie_word_embeddings=True),
+    "t5-gated": lambda name: t5(name, 2, feed_forward_proj="gated-gelu", tie_word_embeddings=False, initializer_factor=0.7),
+    "t5-gated-tied": lambda name: t5(name, 5, feed_forward_proj="gated-gelu", tie_word_embeddings=True),
+    "t5-untied": lambda name: t5(name, 6, feed_forward_proj="relu", tie_word_embeddings=False, initializer_factor=0.7),
+    "bert-mean": lambda name: bert(name, 3, "mean", 32, 64),
+    "bert-cls": lambda name: bert(name, 4, "cls", 16, 96),
 }
-lines = [f"{json.dumps(name)}: {json.dumps(model, separators=(',', ':'))}" for name, model in found.items()]
-(HERE / "encoders.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+for name in sys.argv[1:] or MADE:
+    MADE[name](name)

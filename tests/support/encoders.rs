@@ -1,33 +1,51 @@
-//! The tiny encoder models of `tests/golden/encoders`, with what transformers computes with them.
+//! The tiny encoder checkpoints of `tests/golden/convert`, made model files, with what transformers computes with them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use nestling::cancel::CancelToken;
+use nestling::convert::convert;
+use nestling::job::Monitor;
 use nestling::model::Model;
-use nestling::options::{Accel, ModelOptions};
+use nestling::options::{Accel, Auto, ConvertOptions, ModelOptions};
 use serde_json::Value as Json;
 
-/// A model's file, and its entry in `encoders.json`.
+/// A model's file in a folder of its own, and the cases of its `golden.json`.
 pub struct Golden {
     pub path: PathBuf,
-    pub json: Json,
+    cases: Vec<Json>,
+    _folder: tempfile::TempDir,
 }
 
-/// `t5`, `t5-gated`, `bert-mean` or `bert-cls`.
+/// The checkpoint with a name.
+pub fn checkpoint(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/convert").join(name)
+}
+
+/// Makes a checkpoint a model file.
+pub fn converted(from: &Path, to: &Path, ftype: &str) -> nestling::Result<()> {
+    let n_threads = Auto::Value(1);
+    let options = ConvertOptions { ftype: ftype.into(), n_threads, ..Default::default() };
+    convert(from, to, &options, &Monitor::new(CancelToken::new())).map(|_| ())
+}
+
+/// `t5`, `t5-gated`, `bert-mean` or `bert-cls`, in 32-bit floats.
 pub fn golden(name: &str) -> Golden {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let text = std::fs::read_to_string(directory.join("encoders.json")).unwrap();
-    let mut all: Json = serde_json::from_str(&text).unwrap();
-    let json = all[name].take();
-    Golden { path: directory.join("encoders").join(json["file"].as_str().unwrap()), json }
+    let directory = checkpoint(name);
+    let text = std::fs::read_to_string(directory.join("golden.json")).unwrap();
+    let cases = serde_json::from_str(&text).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    converted(&directory, &path, "f32").unwrap();
+    Golden { path, cases, _folder: folder }
 }
 
 impl Golden {
     pub fn open(&self, accel: Accel) -> Model {
-        Model::open(&self.path, &ModelOptions { accel, ..Default::default() }).unwrap()
+        Model::open(self.path.as_path(), &ModelOptions { accel, ..Default::default() }).unwrap()
     }
 
     pub fn cases(&self) -> &[Json] {
-        self.json["cases"].as_array().unwrap()
+        &self.cases
     }
 
     pub fn texts(&self) -> Vec<&str> {

@@ -184,6 +184,8 @@ pub(crate) struct More {
     pub kv: Vec<(String, Value)>,
     /// Vectors of floats.
     pub tensors: Vec<(String, Vec<f32>)>,
+    /// The output matrix is the embedding times this.
+    pub head_scale: Option<f64>,
 }
 
 impl Extra<'_> {

@@ -91,6 +91,7 @@ pub(super) const T5: Arch = Arch {
         ("relative_attention_num_buckets", Default::Int(32)),
         ("layer_norm_epsilon", Default::Float(1e-6)),
         ("decoder_start_token_id", Default::Int(0)),
+        ("tie_word_embeddings", Default::Bool(true)),
     ],
     blocks: &[("{e}", &["num_layers"]), ("{d}", &["num_decoder_layers"])],
     facts: &[&[
@@ -144,10 +145,23 @@ pub(super) const T5_ENCODER: Arch = Arch {
         number("attention.layer_norm_rms_epsilon", &["layer_norm_epsilon"]),
     ]],
     lines: &[ENCODER, ENCODER_ATTENTION, ENCODER_FF],
+    extra: distance,
     ..T5
 };
 
-fn extra(from: &Extra<'_>, _: &mut More) -> Result<()> {
+/// With one matrix for embedding and output transformers scales what goes into the output; the engine does not, so the
+/// matrix itself is scaled.
+fn extra(from: &Extra<'_>, more: &mut More) -> Result<()> {
+    // New configurations call every model tied, and say this beside it.
+    let scaled = from.config.bool(&["scale_decoder_outputs"])?;
+    let tied = from.config.bool(&["tie_word_embeddings"])? == Some(true);
+    if tied && scaled != Some(false) {
+        more.head_scale = Some((from.config.need_u64(&["d_model"])? as f64).powf(-0.5));
+    }
+    distance(from, more)
+}
+
+fn distance(from: &Extra<'_>, _: &mut More) -> Result<()> {
     // The engine takes the bias of positions over the usual distance.
     if let Some(distance) =
         from.config.u64(&["relative_attention_max_distance"])?.filter(|d| *d != 128)

@@ -254,7 +254,7 @@ fn unknown(what: &str, tokenizer: &Json) -> crate::error::Error {
     err!(
         PreTokenizer,
         "tokenizer.json: how this tokenizer cuts text into words is not known ({what}): its pre_tokenizer is \
-         {}, its normalizer {}; where a name is known to mean the same, give it with --pre NAME (option `pre`): {}",
+         {}, its normalizer {}; where a name is known to mean the same, give it with --pre-tokenizer NAME (option `pre_tokenizer`): {}",
         part("pre_tokenizer"),
         part("normalizer"),
         NAMES.join(", ")

@@ -163,7 +163,7 @@ fn unknown_steps_are_an_error_that_says_how_to_go_on() {
     let regex = "/pre_tokenizer/pretokenizers/0/pattern/Regex";
     case.edit(|t| *t.pointer_mut(regex).unwrap() = "\\w+".into());
     case.refused(Code::PreTokenizer, "\\\\w+");
-    case.refused(Code::PreTokenizer, "--pre NAME");
+    case.refused(Code::PreTokenizer, "--pre-tokenizer NAME");
     case.refused(Code::PreTokenizer, "deepseek-coder");
     let forced = |pre| vocabulary(case.dir.path(), &case.json["config"], case.n_rows(), Some(pre));
     let kv = forced("smollm").unwrap();
@@ -175,7 +175,7 @@ fn unknown_steps_are_an_error_that_says_how_to_go_on() {
         ("pre_tokenizer", Json::Null),
     ] {
         case.edit(|t| t[part] = value);
-        case.refused(Code::PreTokenizer, "--pre NAME");
+        case.refused(Code::PreTokenizer, "--pre-tokenizer NAME");
     }
     case.edit(|t| t["model"]["ignore_merges"] = true.into());
     case.refused(Code::PreTokenizer, "ignore_merges");
