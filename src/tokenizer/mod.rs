@@ -7,12 +7,18 @@ mod word_piece;
 pub(crate) use chat::ChatFormat;
 pub use decoder::StreamDecoder;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use crate::chat::Segment;
 use crate::error::Result;
 use crate::ggml::RawVocab;
 use crate::model::Model;
+
+/// Pre-tokenizers whose vocabularies are for composed text.
+const COMPOSED: &[&str] = &["qwen2", "command-r", "olmo"];
 
 /// A model's tokenizer. Cheap to clone; may be used from several threads at once.
 #[derive(Debug, Clone)]
@@ -202,7 +208,7 @@ impl Tokenizer {
     /// By the engine, but for WordPiece, which it has not as BERT does.
     fn tokenize(&self, text: &str, special: bool, parse: bool) -> Result<Vec<i32>> {
         let Some(pieces) = self.0.word_pieces() else {
-            return self.vocab().tokenize(text, special, parse);
+            return self.vocab().tokenize(&self.composed(text), special, parse);
         };
         // What stands around a text: as many tokens before it as behind it.
         let mut tokens = self.vocab().tokenize("", special, false)?;
@@ -210,6 +216,17 @@ impl Tokenizer {
         tokens.extend(word_piece::encode(pieces, text, parse)?);
         tokens.extend(end);
         Ok(tokens)
+    }
+
+    /// The text as the model's makers gave it to their vocabulary: some compose characters and put their marks in order
+    /// first (NFC), which the engine leaves out.
+    fn composed<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let pre = self.0.info().tokenizer.pre.as_deref();
+        let wanted = pre.is_some_and(|pre| COMPOSED.contains(&pre));
+        if !wanted || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+            return Cow::Borrowed(text);
+        }
+        Cow::Owned(text.nfc().collect())
     }
 
     fn vocab(&self) -> RawVocab<'_> {
