@@ -13,10 +13,10 @@ const UNKNOWN: i32 = 100;
 /// A WordPiece vocabulary.
 #[derive(Debug, Default)]
 pub(crate) struct WordPieces {
-    starts: HashMap<String, i32>,
-    continuations: HashMap<String, i32>,
+    pub starts: HashMap<String, i32>,
+    pub continuations: HashMap<String, i32>,
     /// The longest text, in bytes.
-    longest: usize,
+    pub longest: usize,
     /// Tokens that are not spelled, longest text first.
     pub special: Vec<SpecialPiece>,
     pub lowercase: bool,

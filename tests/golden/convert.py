@@ -88,7 +88,7 @@ MODELS = {
     "longrope": (t.Phi3Config(**{**SIZE, "max_position_embeddings": 512}, original_max_position_embeddings=256, rope_parameters=dict(
         rope_type="longrope", rope_theta=10000.0, long_factor=LONG, short_factor=[1.0 + f / 10 for f in LONG],
         original_max_position_embeddings=256)), None, torch.bfloat16),
-    "chatglm": (t.GlmConfig(**SIZE, head_dim=16, attention_bias=True, partial_rotary_factor=0.5), None, torch.bfloat16),
+    "chatglm": (t.GlmConfig(**SIZE, head_dim=8, attention_bias=True, partial_rotary_factor=0.5), None, torch.bfloat16),
     "gpt2": (t.GPT2Config(vocab_size=320, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=1,
         eos_token_id=2), gpt2_words, torch.bfloat16),
 }
