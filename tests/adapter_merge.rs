@@ -9,7 +9,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use files::{Files, tensors};
+use files::Files;
 use nestling::Code;
 use nestling::adapter::{self, Adapter};
 use nestling::cancel::CancelToken;

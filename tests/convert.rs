@@ -25,7 +25,7 @@ use nestling::{Code, Result};
 use support::run;
 
 const NAMES: &[&str] =
-    &["smollm2", "llama3", "mistral", "qwen2", "qwen3", "gemma3", "longrope", "gpt2"];
+    &["smollm2", "llama3", "mistral", "qwen2", "qwen3", "gemma3", "longrope", "gpt2", "chatglm"];
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/convert").join(name)

@@ -5,7 +5,7 @@ use super::{
     Keys, LAYERS, Line, More, Q, TWO_NORMS, UNUSED, count, line, number,
 };
 use crate::convert::rope;
-use crate::error::Result;
+use crate::error::{Result, bail};
 
 const GLM_LINES: &[Line] = &[
     line("layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias", &[Q]).optional(),
@@ -118,6 +118,13 @@ pub(super) const CHATGLM: Arch = Arch {
 /// Half of each head is turned, where nothing says another part.
 fn turned(from: &Extra<'_>, more: &mut More) -> Result<()> {
     let head = from.config.need_u64(&["head_dim"])?;
+    let (heads, width) = (from.config.need_u64(HEADS)?, from.config.need_u64(&["hidden_size"])?);
+    if heads.checked_mul(head) != Some(width) {
+        bail!(
+            CheckpointArchitecture,
+            "config.json: {heads} heads of {head} are not hidden_size {width}; the engine computes GLM with such heads alone"
+        )
+    }
     let rope = from.config.map(&["rope_parameters"])?;
     let part =
         rope.and_then(|rope| rope.get("partial_rotary_factor")).and_then(serde_json::Value::as_f64);
