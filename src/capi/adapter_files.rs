@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::path::PathBuf;
 
-use super::argument::{list, text};
+use super::argument::{list, path, text};
 use super::cancel::nest_cancel;
 use super::error::nest_error;
 use super::guard::guard;
@@ -142,13 +142,6 @@ pub unsafe extern "C" fn nest_merge_job(
         })?);
         Ok(())
     })
-}
-
-/// # Safety
-/// As [`text`].
-unsafe fn path(pointer: *const c_char, name: &str) -> Result<PathBuf> {
-    // SAFETY: passed on.
-    unsafe { text(pointer, name) }.map(PathBuf::from)
 }
 
 /// Paths, each with its number.

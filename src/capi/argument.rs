@@ -1,6 +1,7 @@
 //! What comes in: text, lists and flags, checked before anything is done with them.
 
 use std::ffi::{CStr, c_char};
+use std::path::PathBuf;
 
 use crate::error::{Result, bail, err};
 
@@ -11,6 +12,15 @@ use crate::error::{Result, bail, err};
 pub(super) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a str> {
     // SAFETY: passed on.
     unsafe { text_of(pointer, -1, name) }
+}
+
+/// The path of a file, as UTF-8.
+///
+/// # Safety
+/// As [`text`].
+pub(super) unsafe fn path(pointer: *const c_char, name: &str) -> Result<PathBuf> {
+    // SAFETY: passed on.
+    unsafe { text(pointer, name) }.map(PathBuf::from)
 }
 
 /// Text of `length` bytes, or NUL-terminated when `length` is -1.

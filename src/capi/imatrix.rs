@@ -1,9 +1,8 @@
 //! Importance matrices: which columns of a model's weights matter on a text.
 
 use std::ffi::c_char;
-use std::path::PathBuf;
 
-use super::argument::text;
+use super::argument::path;
 use super::cancel::nest_cancel;
 use super::error::nest_error;
 use super::guard::guard;
@@ -39,8 +38,8 @@ pub unsafe extern "C" fn nest_imatrix_job(
     guard(|| unsafe {
         let out = out(job, "job")?;
         let (model, options) = (handle(model, "model")?, options::of::<ImatrixOptions>(options)?);
-        let from = PathBuf::from(text(text_path, "text_path")?);
-        let to = PathBuf::from(text(output_path, "output_path")?);
+        let from = path(text_path, "text_path")?;
+        let to = path(output_path, "output_path")?;
         out.set(nest_job::report("computing the importance matrix", cancel, move |monitor| {
             eval::imatrix(&model.0, &from, &to, &options, monitor)
         })?);

@@ -1,9 +1,8 @@
 //! Leaving out of a model file what a task does not need.
 
 use std::ffi::c_char;
-use std::path::PathBuf;
 
-use super::argument::text;
+use super::argument::path;
 use super::cancel::nest_cancel;
 use super::error::nest_error;
 use super::guard::guard;
@@ -39,7 +38,7 @@ pub unsafe extern "C" fn nest_prune_job(
     guard(|| unsafe {
         let out = out(job, "job")?;
         let (source, options) = (handle(source, "source")?, options::of::<PruneOptions>(options)?);
-        let to = PathBuf::from(text(output_path, "output_path")?);
+        let to = path(output_path, "output_path")?;
         out.set(nest_job::report("pruning the model", cancel, move |monitor| {
             prune::prune(&source.0, &to, &options, monitor)
         })?);
