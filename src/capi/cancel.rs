@@ -67,3 +67,14 @@ pub(super) unsafe fn token(cancel: *const nest_cancel) -> CancelToken {
     // SAFETY: passed on.
     unsafe { optional(cancel) }.map_or_else(CancelToken::new, |c| c.0.clone())
 }
+
+/// A job's own token, which the host's triggers, too: freeing the job must not stop what else the host's token is given to.
+///
+/// # Safety
+/// As [`token`].
+pub(super) unsafe fn own_token(cancel: *const nest_cancel) -> CancelToken {
+    let own = CancelToken::new();
+    // SAFETY: passed on.
+    unsafe { token(cancel) }.link(&own);
+    own
+}

@@ -1,6 +1,6 @@
 //! Evaluations: how well a model predicts a dataset, alone or with adapters.
 
-use super::cancel::{nest_cancel, token};
+use super::cancel::{nest_cancel, own_token, token};
 use super::dataset::nest_dataset;
 use super::error::nest_error;
 use super::guard::{guard, guard_or};
@@ -10,7 +10,6 @@ use super::model::nest_model;
 use super::options::{self, nest_options};
 use super::out::{fill, first_version, out};
 use super::string::nest_string;
-use crate::cancel::CancelToken;
 use crate::eval::{self, Comparison, Evaluation};
 use crate::job::{Job, Monitor};
 use crate::options::EvaluationOptions;
@@ -107,9 +106,7 @@ pub unsafe extern "C" fn nest_evaluation_new_job(
         let out = out(job, "job")?;
         let (model, data) = (handle(model, "model")?, handle(data, "data")?);
         let (options, adapters) = options::with_adapters::<EvaluationOptions>(options)?;
-        // Its own token: freeing the job must not stop what else the host's token is given to.
-        let cancelled = CancelToken::new();
-        token(cancel).link(&cancelled);
+        let cancelled = own_token(cancel);
         let work = Job::spawn("evaluating the dataset", cancelled.clone(), move |monitor| {
             eval::evaluate(&model.0, &adapters, &data.data, &options, monitor)
         })?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::cancel::{nest_cancel, token};
+use super::cancel::{nest_cancel, own_token};
 use super::error::nest_error;
 use super::guard::{guard, guard_or};
 use super::handle::{Exclusive, Handle, free, handle, optional};
@@ -37,16 +37,14 @@ impl nest_job {
     /// Starts work whose result is told in JSON.
     ///
     /// # Safety
-    /// As [`token`].
+    /// As [`own_token`].
     pub(super) unsafe fn report<T: Serialize>(
         doing: &'static str,
         cancel: *const nest_cancel,
         work: impl FnOnce(&Monitor) -> Result<T> + Send + 'static,
     ) -> Result<Self> {
-        // Its own token: freeing the job must not stop what else the host's token is given to.
-        let cancelled = CancelToken::new();
         // SAFETY: passed on.
-        unsafe { token(cancel) }.link(&cancelled);
+        let cancelled = unsafe { own_token(cancel) };
         let work = Job::spawn(doing, cancelled.clone(), move |monitor| {
             let report = work(monitor)?;
             serde_json::to_string(&report)

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::argument::text;
-use super::cancel::{nest_cancel, token};
+use super::cancel::{nest_cancel, own_token, token};
 use super::error::nest_error;
 use super::guard::{guard, guard_or};
 use super::handle::{Handle, free, handle, optional};
@@ -12,7 +12,6 @@ use super::options::{self, nest_options};
 use super::out::{fill, first_version, out, struct_size};
 use super::source::nest_source;
 use super::string::nest_string;
-use crate::cancel::CancelToken;
 use crate::error::{Result, err};
 use crate::job::Monitor;
 use crate::model::Model;
@@ -133,9 +132,7 @@ pub unsafe extern "C" fn nest_model_open_job(
     guard(|| unsafe {
         let out = out(job, "job")?;
         let (source, options) = (handle(source, "source")?, options::of::<ModelOptions>(options)?);
-        // Its own token: freeing the job must not stop what else the host's token is given to.
-        let cancelled = CancelToken::new();
-        token(cancel).link(&cancelled);
+        let cancelled = own_token(cancel);
         let work = Model::open_job(source.0.clone(), &options, cancelled.clone())?;
         out.set(nest_job::new(Work::Model(work), cancelled));
         Ok(())
