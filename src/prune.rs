@@ -1,23 +1,18 @@
 //! Leaving out of a model file what a task does not need. The result is opened before it takes its name.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use regex_lite::Regex;
 use serde::Serialize;
 
 use crate::error::{Code, Error, Result, bail, err};
-use crate::format::gguf::{Value, Writer};
-use crate::format::{Access, ModelFiles, Source, check_output, replace_model};
+use crate::format::{Access, ModelFiles, Source, check_output};
 use crate::job::Monitor;
 use crate::model::Model;
 use crate::options::{ModelOptions, Options, PruneOptions, PruneTask};
-use crate::quantize::{Piece, stored};
+use crate::quantize::{Contents, whole, write_model};
 
-/// Bytes that are copied at a time.
-const COPY: u64 = 4 << 20;
 /// What only makes logits of the last layer's output.
 const HEAD: &[&str] = &["output.weight", "output.bias"];
 
@@ -65,15 +60,13 @@ pub fn prune(
     let keys: Vec<_> = files.gguf().kv().map(|(key, _)| key).collect();
     let metadata = matching(&options.drop_metadata, "drop_metadata", &keys)?;
 
-    let mut pieces = Vec::new();
-    for part in files.parts() {
-        for tensor in part.gguf().tensors().iter().filter(|t| !tensors.contains(&t.name)) {
-            pieces.push(stored(part.gguf(), tensor)?);
-        }
-    }
-    let kept = |key: &str| !key.starts_with("split.") && !metadata.iter().any(|k| k == key);
-    let kv: Vec<_> = files.gguf().kv().filter(|(key, _)| kept(key)).collect();
-    write(path, &kv, &pieces, monitor, &[&tensors[..], &metadata].concat())?;
+    let (mut kv, mut pieces) = whole(&files)?;
+    kv.retain(|(key, _)| !metadata.contains(key));
+    pieces.retain(|piece| !tensors.contains(&piece.name));
+    let types: Vec<_> = pieces.iter().map(|piece| piece.ggml_type).collect();
+    let contents = Contents { kv: &kv, pieces: &pieces, types: &types, importances: &|_| None };
+    let dropped = [&tensors[..], &metadata].concat();
+    write_model(path, &contents, 1, |file| open(file, &dropped), monitor)?;
     let io = |e| Error::io(&e, "asking for the file's length").with_path(path);
     Ok(PruneReport {
         path: path.to_owned(),
@@ -104,54 +97,6 @@ fn matching(patterns: &[String], option: &str, names: &[&str]) -> Result<Vec<Str
     found.sort_unstable();
     found.dedup();
     Ok(found)
-}
-
-/// Writes what is left, and opens it before it takes its name.
-fn write(
-    path: &Path,
-    kv: &[(&str, &Value)],
-    pieces: &[Piece<'_>],
-    monitor: &Monitor,
-    dropped: &[String],
-) -> Result<()> {
-    let all: u64 = pieces.iter().map(|p| p.bytes_as(p.ggml_type).unwrap_or(0)).sum();
-    let done = AtomicU64::new(0);
-    let copied = |n: u64| {
-        let now = done.fetch_add(n, Ordering::Relaxed) + n;
-        monitor.report(now as f32 / all.max(1) as f32);
-        monitor.cancel().check("writing the model")
-    };
-    let mut writer = Writer::new();
-    for (key, value) in kv {
-        writer.set(*key, (*value).clone());
-    }
-    for piece in pieces {
-        let copied = &copied;
-        let make = move |out: &mut dyn Write| copy(piece, out, copied);
-        writer.tensor_made(&piece.name, &piece.dims, piece.ggml_type, make);
-    }
-    replace_model(path, "writing the model", |out| {
-        copied(0)?;
-        writer.write_to(out)?;
-        out.flush().map_err(|e| Error::io(&e, "writing the model"))?;
-        pieces.iter().try_for_each(|piece| piece.rows.check_unchanged())?;
-        open(out.get_ref(), dropped)
-    })
-}
-
-fn copy(piece: &Piece<'_>, out: &mut dyn Write, copied: &dyn Fn(u64) -> Result<()>) -> Result<()> {
-    let total = piece.bytes_as(piece.ggml_type).unwrap_or(0);
-    let mut buffer = vec![0u8; COPY.min(total) as usize];
-    let mut at = 0;
-    while at < total {
-        let n = (total - at).min(COPY);
-        let chunk = buffer.get_mut(..n as usize).unwrap_or_default();
-        piece.rows.read_bytes(at, chunk)?;
-        out.write_all(chunk).map_err(|e| Error::io(&e, "writing the tensor"))?;
-        at += n;
-        copied(n)?;
-    }
-    Ok(())
 }
 
 /// Whether the gate and the engine take the file.

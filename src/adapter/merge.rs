@@ -8,11 +8,10 @@ use super::base::Base;
 use super::convert::Input;
 use super::lora::Pair;
 use crate::error::{Context, Result, bail};
-use crate::format::gguf::Value;
 use crate::format::{Access, ModelFiles, Source, check_output};
 use crate::job::Monitor;
 use crate::options::{MergeOptions, Options as _, QuantizeOptions};
-use crate::quantize::{Piece, Quantized, Rows, stored, write_quantized};
+use crate::quantize::{Piece, Quantized, Rows, whole, write_quantized};
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,27 +76,18 @@ pub fn merge(
         monitor.cancel().check("merging the adapters")?;
     }
     let mut n_merged = 0;
-    let mut pieces = Vec::new();
-    for part in files.parts() {
-        for tensor in part.gguf().tensors() {
-            let piece = stored(part.gguf(), tensor)?;
-            let pairs =
-                loras.iter().filter_map(|(l, scale)| Some((l.pairs.get(&tensor.name)?, *scale)));
-            let deltas: Vec<Delta> = pairs.map(|(pair, scale)| Delta::of(pair, scale)).collect();
-            if deltas.is_empty() {
-                pieces.push(piece);
-                continue;
-            }
-            n_merged += 1;
-            let width = piece.width() as usize;
-            let rows = Box::new(MergedRows { base: piece.rows, width, deltas });
-            pieces.push(Piece { rows, ..piece });
+    let (mut kv, pieces) = whole(&files)?;
+    let with_adapters = |piece: Piece<'static>| {
+        let pairs = loras.iter().filter_map(|(l, scale)| Some((l.pairs.get(&piece.name)?, *scale)));
+        let deltas: Vec<Delta> = pairs.map(|(pair, scale)| Delta::of(pair, scale)).collect();
+        if deltas.is_empty() {
+            return piece;
         }
-    }
-    // A split model becomes one file.
-    let kv = files.gguf().kv().filter(|(key, _)| !key.starts_with("split."));
-    let mut kv: Vec<(String, Value)> =
-        kv.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+        n_merged += 1;
+        let width = piece.width() as usize;
+        Piece { rows: Box::new(MergedRows { base: piece.rows, width, deltas }), ..piece }
+    };
+    let pieces: Vec<_> = pieces.into_iter().map(with_adapters).collect();
     let types = QuantizeOptions {
         ftype: options.ftype.clone(),
         tensor_types: options.tensor_types.clone(),
@@ -137,5 +127,9 @@ impl Rows for MergedRows<'_> {
             self.deltas.iter().for_each(|delta| delta.add(first as usize + i, row));
         }
         Ok(())
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        self.base.check_unchanged()
     }
 }

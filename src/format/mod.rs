@@ -3,7 +3,8 @@
 //! A [`Source`] says where a file is. [`ModelFiles`] and [`AdapterFile`] are the gate: they read and
 //! check everything that the engine will read, before it does. [`gguf`] reads and writes the format.
 
-pub mod gate;
+mod flushing;
+mod gate;
 pub mod gguf;
 mod image;
 mod mmap;

@@ -1,9 +1,10 @@
 //! Writes a file whole or not at all.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
+use super::flushing::Flushing;
 use crate::error::{Context, Error, Result, bail, err};
 
 /// Writes a file beside `path`, brings it to the disk, then renames it to `path`: whatever happens, `path`
@@ -17,17 +18,23 @@ pub(crate) fn replace_file(
     doing: &str,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
 ) -> Result<()> {
-    replace(path, doing, tempfile::Builder::new(), write)
+    replace(path, doing, tempfile::Builder::new(), |file| {
+        let mut out = BufWriter::new(file);
+        write(&mut out)?;
+        let file = out.into_inner().map_err(|e| Error::io(e.error(), doing))?;
+        file.sync_all().map_err(|e| Error::io(&e, doing))
+    })
 }
 
-/// As [`replace_file`], for models, which others may use: on Unix with the permissions that new files usually get.
+/// As [`replace_file`], for models, which are large, and which others may use: on Unix with the permissions that new files
+/// usually get.
 ///
 /// # Errors
 /// As [`replace_file`].
 pub(crate) fn replace_model(
     path: &Path,
     doing: &str,
-    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
+    write: impl FnOnce(&mut BufWriter<Flushing<'_>>) -> Result<()>,
 ) -> Result<()> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -35,14 +42,19 @@ pub(crate) fn replace_model(
     // The process's umask takes from this.
     #[cfg(unix)]
     builder.permissions(everybody);
-    replace(path, doing, builder, write)
+    replace(path, doing, builder, |file| {
+        let mut out = BufWriter::new(Flushing::new(file));
+        write(&mut out)?;
+        let file = out.into_inner().map_err(|e| Error::io(e.error(), doing))?;
+        file.finish().map_err(|e| Error::io(&e, doing))
+    })
 }
 
 fn replace(
     path: &Path,
     doing: &str,
     mut temporary: tempfile::Builder<'_, '_>,
-    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
+    write: impl FnOnce(&mut File) -> Result<()>,
 ) -> Result<()> {
     let io = |e: &io::Error| Error::io(e, doing).with_path(path);
     let target = target(path, doing).with_path(path)?;
@@ -51,11 +63,7 @@ fn replace(
         _ => Path::new("."),
     };
     let mut file = temporary.prefix(".nestling-").tempfile_in(directory).map_err(|e| io(&e))?;
-    let mut out = BufWriter::new(file.as_file_mut());
-    write(&mut out).with_path(path)?;
-    out.flush().map_err(|e| io(&e))?;
-    drop(out);
-    file.as_file().sync_all().map_err(|e| io(&e))?;
+    write(file.as_file_mut()).with_path(path)?;
     file.persist(&target).map_err(|e| io(&e.error))?;
     Ok(())
 }
@@ -93,6 +101,7 @@ fn target(path: &Path, doing: &str) -> Result<PathBuf> {
 mod tests {
     use super::*;
     use crate::error::Code;
+    use std::io::Write as _;
 
     #[test]
     fn a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else() {

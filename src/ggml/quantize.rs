@@ -1,5 +1,7 @@
 //! Floats to blocks of a type and back, by the engine.
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use llama_cpp_sys_2 as sys;
 
 use crate::error::{Result, bail};
@@ -52,6 +54,13 @@ pub(crate) fn dequantize(type_id: u32, bytes: &[u8], out: &mut [f32]) -> Result<
         for (value, bytes) in out.iter_mut().zip(bytes.chunks_exact(4)) {
             *value = f32::from_le_bytes(bytes.try_into().unwrap_or_default());
         }
+        return Ok(());
+    }
+    if id == sys::GGML_TYPE_F16 {
+        // The engine's own does one number at a time.
+        let halves: Vec<f16> =
+            bytes.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b)).collect();
+        halves.convert_to_f32_slice(out);
         return Ok(());
     }
     // SAFETY: the type is one of the engine's; its traits live for ever.

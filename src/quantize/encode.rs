@@ -1,113 +1,91 @@
-//! A tensor's numbers in the bytes of another type, on all threads, a few rows at a time.
-
-use std::io::Write;
-
-use rayon::ThreadPool;
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+//! A tensor's numbers in the bytes of another type, a few rows at a time.
 
 use super::piece::Piece;
-use crate::error::{Error, Result, bail, err};
+use crate::error::{Result, bail, err};
 use crate::format::gguf::GgmlType;
 use crate::ggml;
 
-/// Numbers that a thread encodes at a time.
-const TASK: u64 = 1 << 18;
-/// Bytes that are copied at a time.
-const COPY: u64 = 4 << 20;
+/// Numbers in a part of a tensor, more or less: a thread encodes them at once.
+const PART: u64 = 1 << 16;
 /// The largest number of half precision, which the scales of all quantized types have.
 const MAX_F16: f32 = 65504.0;
 
-/// Writes the tensor in the type `to`. `matrix` has the importance of each column, for each matrix of the third
-/// dimension. `copied` is told each time how many numbers were written, and can end the work.
-///
-/// # Errors
-/// `TensorValue` for a number that is not finite or too large, those of reading and writing, and of `copied`.
-pub(super) fn encode(
-    piece: &Piece<'_>,
-    to: GgmlType,
-    matrix: Option<&[f32]>,
-    pool: &ThreadPool,
-    out: &mut dyn Write,
-    copied: &(dyn Fn(u64) -> Result<()> + Sync),
-) -> Result<()> {
-    if to == piece.ggml_type && piece.rows.is_stored() {
-        return copy(piece, to, out, copied);
-    }
-    let width = piece.width().max(1);
-    // The rows of one matrix share its importances.
-    let matrix_rows = piece.dims.get(1).copied().unwrap_or(1).max(1);
-    let rows = (TASK / width).clamp(1, matrix_rows);
-    let mut tasks = Vec::new();
-    let mut first = 0;
-    while first < piece.n_rows() {
-        let n = rows.min(matrix_rows - first % matrix_rows);
-        tasks.push((first, n));
-        first += n;
-    }
-    for batch in tasks.chunks(4 * pool.current_num_threads()) {
-        let one = |(first, n): &(u64, u64)| {
-            let at = (first / matrix_rows * width) as usize;
-            copied(0)?;
-            let matrix = matrix.and_then(|m| m.get(at..at + width as usize));
-            rows_as(piece, *first, *n, to, matrix)
-        };
-        let encoded: Vec<Vec<u8>> =
-            pool.install(|| batch.par_iter().map(one).collect::<Result<_>>())?;
-        for ((_, n), bytes) in batch.iter().zip(encoded) {
-            out.write_all(&bytes).map_err(|e| Error::io(&e, "writing the tensor"))?;
-            copied(n * width)?;
-        }
-    }
-    Ok(())
+/// A tensor's importances by its name: one for each column, of each matrix of the third dimension.
+pub(crate) type Importances<'a> = dyn Fn(&str) -> Option<&'a [f32]> + Sync + 'a;
+
+/// Some rows of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    first: u64,
+    n_rows: u64,
 }
 
-fn rows_as(
-    piece: &Piece<'_>,
-    first: u64,
-    n: u64,
-    to: GgmlType,
-    matrix: Option<&[f32]>,
-) -> Result<Vec<u8>> {
-    let mut values = vec![0f32; (n * piece.width()) as usize];
-    piece.rows.read(first, &mut values)?;
-    check(&piece.name, to, &values)?;
-    ggml::quantize(to.id(), &values, piece.width() as usize, matrix)
+/// A tensor in parts of whole rows. The rows of one part are of one matrix, so that they share its importances.
+pub(super) fn parts(piece: &Piece<'_>) -> Vec<Part> {
+    let matrix_rows = piece.dims.get(1).copied().unwrap_or(1).max(1);
+    let rows = (PART / piece.width().max(1)).clamp(1, matrix_rows);
+    let mut parts = Vec::new();
+    let mut first = 0;
+    while first < piece.n_rows() {
+        let n_rows = rows.min(matrix_rows - first % matrix_rows).min(piece.n_rows() - first);
+        parts.push(Part { first, n_rows });
+        first += n_rows;
+    }
+    parts
+}
+
+impl Part {
+    /// The numbers in it.
+    pub fn n_numbers(self, piece: &Piece<'_>) -> u64 {
+        self.n_rows * piece.width()
+    }
+
+    /// Its bytes in the type `to`.
+    ///
+    /// # Errors
+    /// `TensorValue` for a number that is not finite or too large, and those of reading.
+    pub fn encode(
+        self,
+        piece: &Piece<'_>,
+        to: GgmlType,
+        importances: &Importances<'_>,
+    ) -> Result<Vec<u8>> {
+        let width = piece.width();
+        if to == piece.ggml_type && piece.rows.is_stored() {
+            let row = to.row_bytes(width).ok_or_else(|| {
+                err!(Internal, "the rows of {} are not whole blocks of {to}", piece.name)
+            })?;
+            let mut bytes = vec![0u8; (self.n_rows * row) as usize];
+            piece.rows.read_bytes(self.first * row, &mut bytes)?;
+            return Ok(bytes);
+        }
+        let mut values = vec![0f32; self.n_numbers(piece) as usize];
+        piece.rows.read(self.first, &mut values)?;
+        check(&piece.name, to, &values)?;
+        let matrix_rows = piece.dims.get(1).copied().unwrap_or(1).max(1);
+        let at = (self.first / matrix_rows * width) as usize;
+        let matrix = importances(&piece.name).and_then(|m| m.get(at..at + width as usize));
+        ggml::quantize(to.id(), &values, width as usize, matrix)
+    }
 }
 
 /// Numbers that the type cannot hold would become nonsense in the file, or end the process in the engine.
 fn check(name: &str, to: GgmlType, values: &[f32]) -> Result<()> {
     let largest = if matches!(to, GgmlType::F32 | GgmlType::BF16) { f32::MAX } else { MAX_F16 };
-    match values.iter().find(|v| v.is_nan() || v.abs() > largest) {
-        None => Ok(()),
+    let is_bad = |v: f32| v.is_nan() | (v.abs() > largest);
+    // Without a way out of it, the loop is one of vectors.
+    if !values.iter().fold(false, |bad, v| bad | is_bad(*v)) {
+        return Ok(());
+    }
+    match values.iter().find(|v| is_bad(**v)) {
         Some(bad) if bad.is_finite() => bail!(
             TensorValue,
             "tensor {name} holds {bad}, which {to} cannot hold; keep it with tensor_types={name}=F32"
         ),
-        Some(bad) => bail!(
+        bad => bail!(
             TensorValue,
-            "tensor {name} holds {bad}; the model is damaged, or its training failed: get it again"
+            "tensor {name} holds {}; the model is damaged, or its training failed: get it again",
+            bad.copied().unwrap_or(f32::NAN)
         ),
     }
-}
-
-fn copy(
-    piece: &Piece<'_>,
-    ggml_type: GgmlType,
-    out: &mut dyn Write,
-    copied: &(dyn Fn(u64) -> Result<()> + Sync),
-) -> Result<()> {
-    let total = piece.bytes_as(ggml_type).ok_or_else(|| {
-        err!(Internal, "the rows of {} are not whole blocks of {ggml_type}", piece.name)
-    })?;
-    let mut buffer = vec![0u8; COPY.min(total) as usize];
-    let mut at = 0;
-    while at < total {
-        let n = (total - at).min(COPY);
-        let chunk = buffer.get_mut(..n as usize).unwrap_or_default();
-        piece.rows.read_bytes(at, chunk)?;
-        out.write_all(chunk).map_err(|e| Error::io(&e, "writing the tensor"))?;
-        at += n;
-        copied(n / ggml_type.type_size() * ggml_type.block_size())?;
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ mod imatrix;
 mod imatrix_dat;
 mod importances;
 mod mix;
+mod ordered;
 mod output;
 mod piece;
 mod role;
@@ -29,10 +30,10 @@ pub(crate) use imatrix::Entry;
 pub use imatrix::Imatrix;
 use mix::Mix;
 pub use output::Written;
-pub(crate) use output::{plan, write_model};
+pub(crate) use output::{Contents, plan, write_model};
 pub(crate) use piece::{Piece, Rows};
 pub(crate) use role::may_change;
-pub(crate) use stored::stored;
+pub(crate) use stored::whole;
 pub(crate) use types::types_for;
 
 /// What [`quantize`] did, or would do.
@@ -67,18 +68,7 @@ pub fn quantize(
     let files = ModelFiles::open(source, Access::Read)?;
     let inputs: Vec<_> = files.parts().iter().filter_map(|part| part.path()).collect();
     check_output(path, options.force || options.dry_run, &inputs)?;
-    let mut pieces = Vec::new();
-    for part in files.parts() {
-        for tensor in part.gguf().tensors() {
-            pieces.push(stored(part.gguf(), tensor)?);
-        }
-    }
-    let mut kv: Vec<_> = files
-        .gguf()
-        .kv()
-        .filter(|(key, _)| !key.starts_with("split."))
-        .map(|(key, value)| (key.to_owned(), value.clone()))
-        .collect();
+    let (mut kv, pieces) = whole(&files)?;
     write_quantized(path, &mut kv, &pieces, options, monitor)
 }
 
@@ -118,7 +108,8 @@ pub(crate) fn write_typed(
         plan(pieces, types)?
     } else {
         let of = |name: &str| matrix.as_ref()?.get(name);
-        write_model(path, kv, pieces, types, &of, threads(options), monitor)?
+        let contents = Contents { kv, pieces, types, importances: &of };
+        write_model(path, &contents, threads(options), |_| Ok(()), monitor)?
     };
     let ftype = options.ftype.to_lowercase();
     Ok(Quantized { path: path.to_owned(), ftype, dry_run: options.dry_run, written })

@@ -1,12 +1,16 @@
 //! Pieces and metadata become one GGUF file, with progress, and whole or not at all.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::encode::encode;
+use super::encode::{Importances, parts};
+use super::ordered::ordered;
 use super::piece::Piece;
 use crate::error::{Error, Result, bail, err};
 use crate::format::gguf::{GgmlType, Value, Writer};
@@ -28,48 +32,68 @@ pub struct Written {
     pub types: BTreeMap<String, u64>,
 }
 
-/// A tensor's importances by its name: one for each column, of each matrix of the third dimension.
-pub(crate) type Importances<'a> = dyn Fn(&str) -> Option<&'a [f32]> + Sync + 'a;
+/// What a model file is made of.
+pub(crate) struct Contents<'a> {
+    pub kv: &'a [(String, Value)],
+    pub pieces: &'a [Piece<'a>],
+    /// The type of each piece.
+    pub types: &'a [GgmlType],
+    pub importances: &'a Importances<'a>,
+}
 
-/// Writes a model file. `types` has the type of each piece; `n_threads` 0 means all.
+/// Writes a model file. `n_threads` 0 means all. `check` looks at the whole file before it takes its name.
 ///
 /// # Errors
-/// `TensorValue`, `Cancelled`, those of reading the pieces and of files: `path` is as it was then.
+/// `TensorValue`, `Cancelled`, those of reading the pieces, of files and of `check`: `path` is as it was then.
 pub(crate) fn write_model(
     path: &Path,
-    kv: &[(String, Value)],
-    pieces: &[Piece<'_>],
-    types: &[GgmlType],
-    importances: &Importances<'_>,
+    contents: &Contents<'_>,
     n_threads: usize,
+    check: impl FnOnce(&File) -> Result<()>,
     monitor: &Monitor,
 ) -> Result<Written> {
+    let Contents { pieces, types, importances, .. } = *contents;
     let written = plan(pieces, types)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads)
         .thread_name(|_| "nestling-quantize".into())
         .build()
         .map_err(|e| Error::io(&std::io::Error::other(e), "starting worker threads"))?;
-    let (done, all) = (AtomicU64::new(0), written.n_parameters.max(1));
-    let copied = |n: u64| {
-        let now = done.fetch_add(n, Ordering::Relaxed) + n;
-        monitor.report(now as f32 / all as f32);
-        monitor.cancel().check("writing the model")
-    };
-    let mut writer = Writer::new();
-    for (key, value) in kv {
-        writer.set(key, value.clone());
-    }
-    for (piece, to) in pieces.iter().zip(types) {
-        let (pool, copied) = (&pool, &copied);
-        writer.tensor_made(&piece.name, &piece.dims, *to, move |out| {
-            // The writer is not for other threads: what they make is written here.
-            encode(piece, *to, importances(&piece.name), pool, out, copied)
-        });
-    }
+    let encoded = pieces.iter().zip(types).flat_map(|(piece, to)| {
+        parts(piece).into_iter().map(move |part| {
+            move || {
+                monitor.cancel().check("writing the model")?;
+                part.encode(piece, *to, importances)
+            }
+        })
+    });
     replace_model(path, "writing the model", |out| {
-        writer.write_to(out)?;
-        pieces.iter().try_for_each(|piece| piece.rows.check_unchanged())
+        ordered(&pool, encoded, |encoded| {
+            let encoded = Mutex::new(encoded);
+            let (done, all) = (AtomicU64::new(0), written.n_parameters.max(1));
+            let mut writer = Writer::new();
+            for (key, value) in contents.kv {
+                writer.set(key, value.clone());
+            }
+            for (piece, to) in pieces.iter().zip(types) {
+                let (encoded, done) = (&encoded, &done);
+                writer.tensor_made(&piece.name, &piece.dims, *to, move |out| {
+                    for part in parts(piece) {
+                        let bytes =
+                            encoded.lock().unwrap_or_else(PoisonError::into_inner).next()??;
+                        out.write_all(&bytes).map_err(|e| Error::io(&e, "writing the tensor"))?;
+                        let n = part.n_numbers(piece);
+                        let now = done.fetch_add(n, Ordering::Relaxed) + n;
+                        monitor.report(now as f32 / all as f32);
+                    }
+                    Ok(())
+                });
+            }
+            writer.write_to(out)
+        })?;
+        out.flush().map_err(|e| Error::io(&e, "writing the model"))?;
+        pieces.iter().try_for_each(|piece| piece.rows.check_unchanged())?;
+        check(out.get_ref().file())
     })?;
     Ok(written)
 }

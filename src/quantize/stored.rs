@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use super::piece::{Piece, Rows};
 use crate::error::{Result, bail, err};
-use crate::format::gguf::{Gguf, TensorInfo};
+use crate::format::ModelFiles;
+use crate::format::gguf::{Gguf, TensorInfo, Value};
 use crate::ggml;
 
 /// A tensor where it lies in its file. It is read and not mapped: a file that gets shorter meanwhile is an error then.
@@ -14,11 +15,30 @@ struct Stored {
     stamp: Option<(u64, SystemTime)>,
 }
 
+/// A metadata key and its value.
+pub(crate) type Pair = (String, Value);
+
+/// A model as it is, whether split or not: its metadata for one file, and its tensors.
+///
+/// # Errors
+/// Those of files.
+pub(crate) fn whole(files: &ModelFiles) -> Result<(Vec<Pair>, Vec<Piece<'static>>)> {
+    let kv = files.gguf().kv().filter(|(key, _)| !key.starts_with("split."));
+    let kv = kv.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+    let mut pieces = Vec::new();
+    for part in files.parts() {
+        for tensor in part.gguf().tensors() {
+            pieces.push(stored(part.gguf(), tensor)?);
+        }
+    }
+    Ok((kv, pieces))
+}
+
 /// A tensor of a file under its own name.
 ///
 /// # Errors
 /// Those of files.
-pub(crate) fn stored(gguf: &Gguf, tensor: &TensorInfo) -> Result<Piece<'static>> {
+pub(super) fn stored(gguf: &Gguf, tensor: &TensorInfo) -> Result<Piece<'static>> {
     let stamp = gguf.opened().stamp()?;
     Ok(Piece {
         name: tensor.name.clone(),

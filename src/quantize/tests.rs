@@ -278,10 +278,11 @@ fn a_source_that_is_written_to_meanwhile_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let from = deep(Family::Llama, 256, 2).write(directory.path());
     let gguf = Gguf::open(&Source::path(&from), Access::Read).unwrap();
-    let pieces: Vec<_> = gguf.tensors().iter().map(|t| stored(&gguf, t).unwrap()).collect();
+    let pieces: Vec<_> = gguf.tensors().iter().map(|t| stored::stored(&gguf, t).unwrap()).collect();
     let types: Vec<_> = pieces.iter().map(|p| p.ggml_type).collect();
     let to = directory.path().join("out.gguf");
-    let write = || write_model(&to, &[], &pieces, &types, &|_| None, 1, &Monitor::default());
+    let contents = Contents { kv: &[], pieces: &pieces, types: &types, importances: &|_| None };
+    let write = || write_model(&to, &contents, 1, |_| Ok(()), &Monitor::default());
     write().unwrap();
     std::fs::remove_file(&to).unwrap();
     // The time alone, then bytes that are missing.
