@@ -100,11 +100,21 @@ fn pooling(from: &Extra<'_>) -> Result<Option<u32>> {
         let modules: Json = serde_json::from_slice(&text).map_err(|e| broken(&e))?;
         let field =
             |module: &Json, name: &str| module.get(name).and_then(Json::as_str).map(str::to_owned);
-        let pools =
-            |module: &&Json| field(module, "type").is_some_and(|kind| kind.ends_with("Pooling"));
-        let Some(module) = modules.as_array().into_iter().flatten().find(pools) else {
-            return Ok(None);
-        };
+        let mut found = None;
+        for module in modules.as_array().into_iter().flatten() {
+            let kind = field(module, "type").unwrap_or_default();
+            match kind.rsplit('.').next() {
+                Some("Pooling") => found = Some(module),
+                // The vectors' length is the caller's choice, with the option `normalize`.
+                Some("Transformer" | "Normalize" | "Dropout") => (),
+                _ => bail!(
+                    CheckpointArchitecture,
+                    "modules.json: the engine has no {kind:?}, so its vectors would be others; take a model of Transformer, \
+                     Pooling and Normalize alone, or remove modules.json to get the vectors before it"
+                ),
+            }
+        }
+        let Some(module) = found else { return Ok(None) };
         folder = field(module, "path").unwrap_or(folder);
     }
     // The name comes from a file: it must not lead out of the checkpoint.
@@ -116,20 +126,21 @@ fn pooling(from: &Extra<'_>) -> Result<Option<u32>> {
         return Ok(None);
     }
     let pooling = object(&path)?;
-    let set = |key: &str| pooling.get(key).and_then(Json::as_bool) == Some(true);
     let mode = pooling.get("pooling_mode").and_then(Json::as_str).unwrap_or_default();
-    for (flag, name, number) in [
-        ("pooling_mode_mean_tokens", "mean", 1),
-        ("pooling_mode_cls_token", "cls", 2),
-        ("pooling_mode_lasttoken", "lasttoken", 3),
-    ] {
-        if set(flag) || mode == name {
-            return Ok(Some(number));
-        }
+    let flags = pooling.iter().filter(|(_, value)| value.as_bool() == Some(true));
+    let flags = flags.filter_map(|(key, _)| key.strip_prefix("pooling_mode_"));
+    let modes: Vec<_> = flags.chain(Some(mode).filter(|mode| !mode.is_empty())).collect();
+    // Several are put one behind the other.
+    match modes[..] {
+        ["mean_tokens" | "mean"] => return Ok(Some(1)),
+        ["cls_token" | "cls"] => return Ok(Some(2)),
+        ["lasttoken"] => return Ok(Some(3)),
+        _ => (),
     }
     bail!(
         CheckpointArchitecture,
-        "{}: the engine pools by the mean, the first or the last token; this is none of them",
-        path.display()
+        "{}: the engine pools by the mean, the first or the last token, one of them alone; this is {}",
+        path.display(),
+        if modes.is_empty() { "none of them".to_owned() } else { modes.join(" and ") }
     )
 }
