@@ -22,7 +22,7 @@ use nestling::session::Session;
 use nestling::tokenizer::{EncodeOptions, Tokenizer};
 use nestling::{Code, Result};
 
-use support::run;
+use support::{chatglm, run};
 
 const NAMES: &[&str] =
     &["smollm2", "llama3", "mistral", "qwen2", "qwen3", "gemma3", "longrope", "gpt2", "chatglm"];
@@ -50,38 +50,48 @@ fn converted(from: &Path, to: &Path, options: &ConvertOptions) -> Result<Convert
     convert(from, to, options, &Monitor::new(CancelToken::new()))
 }
 
+/// The logits of what becomes of a checkpoint are those that transformers computes of the golden one.
+fn computes(checkpoint: &Path, name: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let report = converted(checkpoint, &path, &options("f32", name)).unwrap();
+    assert_eq!(report.written.types.keys().collect::<Vec<_>>(), ["F32"], "{name}");
+    let with = ModelOptions { device: "cpu".into(), accel: Accel::Off, ..Default::default() };
+    let model = Model::open(path.as_path(), &with).unwrap();
+    let tokenizer = Tokenizer::new(&model);
+    let cases = std::fs::read_to_string(golden(name).join("golden.json")).unwrap();
+    let cases: serde_json::Value = serde_json::from_str(&cases).unwrap();
+    let mut worst = 0f32;
+    for case in cases.as_array().unwrap() {
+        let numbers = |key: &str| -> Vec<f64> {
+            case[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+        };
+        let expected: Vec<i32> = numbers("ids").iter().map(|id| *id as i32).collect();
+        let plain = EncodeOptions { add_special: false, ..Default::default() };
+        let ids = tokenizer.encode(case["text"].as_str().unwrap(), plain).unwrap();
+        assert_eq!(ids, expected, "{name}: {}", case["text"]);
+        let o = SessionOptions {
+            kv_type: nestling::options::KvType::F32,
+            flash_attn: nestling::options::FlashAttn::Off,
+            ..run::options(128)
+        };
+        let (logits, _) = run::logits(&mut Session::new(&model, &o).unwrap(), &ids);
+        let wanted: Vec<f32> = numbers("logits").iter().map(|v| *v as f32).collect();
+        worst = worst.max(run::max_difference(&logits, &wanted));
+    }
+    assert!(worst < 1e-3, "{name}: the logits differ by {worst}");
+}
+
 #[test]
 fn every_architecture_computes_what_transformers_computes() {
+    NAMES.iter().for_each(|name| computes(&golden(name), name));
+}
+
+#[test]
+fn the_layout_of_chatglms_own_code_computes_the_same() {
     let folder = tempfile::tempdir().unwrap();
-    for name in NAMES {
-        let path = folder.path().join(format!("{name}.gguf"));
-        let report = converted(&golden(name), &path, &options("f32", name)).unwrap();
-        assert_eq!(report.written.types.keys().collect::<Vec<_>>(), ["F32"], "{name}");
-        let with = ModelOptions { device: "cpu".into(), accel: Accel::Off, ..Default::default() };
-        let model = Model::open(path.as_path(), &with).unwrap();
-        let tokenizer = Tokenizer::new(&model);
-        let cases = std::fs::read_to_string(golden(name).join("golden.json")).unwrap();
-        let cases: serde_json::Value = serde_json::from_str(&cases).unwrap();
-        let mut worst = 0f32;
-        for case in cases.as_array().unwrap() {
-            let numbers = |key: &str| -> Vec<f64> {
-                case[key].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
-            };
-            let expected: Vec<i32> = numbers("ids").iter().map(|id| *id as i32).collect();
-            let plain = EncodeOptions { add_special: false, ..Default::default() };
-            let ids = tokenizer.encode(case["text"].as_str().unwrap(), plain).unwrap();
-            assert_eq!(ids, expected, "{name}: {}", case["text"]);
-            let o = SessionOptions {
-                kv_type: nestling::options::KvType::F32,
-                flash_attn: nestling::options::FlashAttn::Off,
-                ..run::options(128)
-            };
-            let (logits, _) = run::logits(&mut Session::new(&model, &o).unwrap(), &ids);
-            let wanted: Vec<f32> = numbers("logits").iter().map(|v| *v as f32).collect();
-            worst = worst.max(run::max_difference(&logits, &wanted));
-        }
-        assert!(worst < 1e-3, "{name}: the logits differ by {worst}");
-    }
+    chatglm::old_layout(&golden("chatglm"), folder.path());
+    computes(folder.path(), "chatglm");
 }
 
 /// Keys that differ from llama.cpp's on purpose, with the reason.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
 use nestling::cancel::CancelToken;
@@ -17,6 +19,9 @@ fn copy(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            continue;
+        }
         std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
     }
     folder
@@ -49,6 +54,7 @@ fn with_config(change: impl FnOnce(&mut Json), code: Code, says: &str) {
 fn files_that_are_not_there() {
     refused(Path::new("/no/such/directory"), Code::NotFound, "looking for a checkpoint");
     let folder = copy("smollm2");
+    refused(&folder.path().join("config.json"), Code::CheckpointFiles, "this is no directory");
     std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
     refused(folder.path(), Code::CheckpointFiles, "there is no model.safetensors");
     std::fs::write(folder.path().join("pytorch_model.bin"), "x").unwrap();
@@ -80,6 +86,31 @@ fn configurations_that_lack_what_they_must_say() {
     let folder = copy("smollm2");
     std::fs::write(folder.path().join("config.json"), b"{\"architectures\":[\"\xff\"]}").unwrap();
     refused(folder.path(), Code::CheckpointConfig, "not UTF-8");
+}
+
+#[test]
+fn what_sentence_transformers_computes_and_the_engine_does_not() {
+    let module =
+        |kind: &str| json!({ "path": "", "type": format!("sentence_transformers.models.{kind}") });
+    let folder = copy("bert-cls");
+    std::fs::create_dir_all(folder.path().join("1_Pooling")).unwrap();
+    let modules = |list: Json| std::fs::write(folder.path().join("modules.json"), list.to_string());
+    modules(json!([module("Transformer"), module("Pooling"), module("Dense")])).unwrap();
+    refused(folder.path(), Code::CheckpointArchitecture, "models.Dense");
+    let pooling = json!({ "path": "1_Pooling", "type": "sentence_transformers.models.Pooling" });
+    modules(json!([module("Transformer"), pooling])).unwrap();
+    let both = json!({ "pooling_mode_cls_token": true, "pooling_mode_max_tokens": true });
+    std::fs::write(folder.path().join("1_Pooling/config.json"), both.to_string()).unwrap();
+    refused(folder.path(), Code::CheckpointArchitecture, "cls_token and max_tokens");
+}
+
+#[test]
+fn variants_of_chatglm_that_the_engine_does_not_compute() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/convert/chatglm");
+    support::chatglm::old_layout(&from, folder.path());
+    edit(folder.path().join("config.json"), |c| c["rmsnorm"] = json!(false));
+    refused(folder.path(), Code::CheckpointArchitecture, "rmsnorm is false");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::error::{Code, Context, Error, Result};
+use crate::error::{Code, Context, Error, Result, err};
 use crate::format::check_output;
 use crate::format::gguf::{GgmlType, Value};
 use crate::job::Monitor;
@@ -112,14 +112,16 @@ impl Prepared {
 
 /// Reads and checks everything but the numbers.
 fn prepare(dir: &Path, options: &ConvertOptions) -> Result<Prepared> {
-    if !dir.is_dir() {
-        let e = std::io::Error::from(match dir.exists() {
-            true => std::io::ErrorKind::NotADirectory,
-            false => std::io::ErrorKind::NotFound,
-        });
+    if !dir.exists() {
+        let e = std::io::Error::from(std::io::ErrorKind::NotFound);
         let what =
             "looking for a checkpoint, which is a directory with config.json and model.safetensors";
         return Err(Error::io(&e, what).with_path(dir));
+    }
+    if !dir.is_dir() {
+        let text =
+            "this is no directory; give the checkpoint's, with config.json and model.safetensors";
+        return Err(err!(CheckpointFiles, "{text}").with_path(dir));
     }
     let mut config = Config::open(dir)?;
     let arch = arch::of(&config.class).with_path(dir.join("config.json"))?;

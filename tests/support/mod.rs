@@ -10,6 +10,7 @@
 pub mod blocks;
 #[cfg(target_os = "linux")]
 pub mod c;
+pub mod chatglm;
 pub mod encoders;
 pub mod peft;
 pub mod raw;

@@ -1,22 +1,16 @@
 //! GLM 4 and ChatGLM 2 to 4: positions turn half of each head, gate and up are one matrix.
 
 use super::{
-    ATTENTION, Arch, DECODER_PREFIXES, Default, Dim, EMBD, ENDS, Extra, FF, HEADS, KV, KV_HEADS,
-    Keys, LAYERS, Line, More, Q, TWO_NORMS, UNUSED, count, line, number,
+    ATTENTION, Arch, DECODER, DECODER_PREFIXES, Default, Dim, EMBD, ENDS, Extra, GATE_UP, HEADS,
+    KV, Keys, LAYERS, Line, More, Q, TWO_NORMS, UNUSED, count, line, number,
 };
 use crate::convert::rope;
 use crate::error::{Result, bail};
 
-const GLM_LINES: &[Line] = &[
+const BIASES: &[Line] = &[
     line("layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias", &[Q]).optional(),
     line("layers.{}.self_attn.k_proj.bias", "blk.{}.attn_k.bias", &[KV]).optional(),
     line("layers.{}.self_attn.v_proj.bias", "blk.{}.attn_v.bias", &[KV]).optional(),
-    line(
-        "layers.{}.mlp.gate_up_proj.weight",
-        "blk.{}.ffn_up.weight",
-        &[Dim::Times(2, &["intermediate_size"]), EMBD],
-    ),
-    line("layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight", &[EMBD, FF]),
 ];
 
 pub(super) const GLM: Arch = Arch {
@@ -31,16 +25,8 @@ pub(super) const GLM: Arch = Arch {
         ("rope_theta", Default::Float(10_000.0)),
     ],
     blocks: LAYERS,
-    facts: &[&[
-        count("block_count", &["num_hidden_layers"]),
-        count("context_length", &["max_position_embeddings"]),
-        count("embedding_length", &["hidden_size"]),
-        count("feed_forward_length", &["intermediate_size"]),
-        count("attention.head_count", HEADS),
-        count("attention.head_count_kv", KV_HEADS),
-        number("attention.layer_norm_rms_epsilon", &["rms_norm_eps"]),
-    ]],
-    lines: &[ENDS, TWO_NORMS, ATTENTION, GLM_LINES],
+    facts: &[DECODER],
+    lines: &[ENDS, TWO_NORMS, ATTENTION, BIASES, GATE_UP],
     ignored: UNUSED,
     extra,
 };
@@ -48,6 +34,15 @@ pub(super) const GLM: Arch = Arch {
 const N_KV: Keys = &["multi_query_group_num"];
 const CHAT_FF: Keys = &["ffn_hidden_size"];
 const HEAD: Keys = &["num_attention_heads"];
+
+/// What ChatGLM's own code can be told, and what the engine computes.
+const KINDS: &[(&str, bool)] = &[
+    ("add_bias_linear", false),
+    ("apply_residual_connection_post_layernorm", false),
+    ("multi_query_attention", true),
+    ("post_layer_norm", true),
+    ("rmsnorm", true),
+];
 
 /// The names of the first checkpoints, before transformers had a class of its own.
 const CHATGLM_LINES: &[Line] = &[
@@ -139,6 +134,15 @@ fn extra(from: &Extra<'_>, more: &mut More) -> Result<()> {
 }
 
 fn chatglm(from: &Extra<'_>, more: &mut More) -> Result<()> {
+    for (key, known) in KINDS {
+        if from.config.bool(&[key])? == Some(!known) {
+            bail!(
+                CheckpointArchitecture,
+                "config.json: {key} is {}; the engine computes ChatGLM with {known} alone",
+                !known
+            )
+        }
+    }
     turned(from, more)?;
     more.set(
         from.key("rope.freq_base"),

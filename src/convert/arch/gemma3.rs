@@ -1,8 +1,8 @@
 //! Gemma 3, its text part: norms before and after, of weights that count from one, and a sliding window.
 
 use super::{
-    ATTENTION, Arch, DECODER, DECODER_PREFIXES, Default, EMBD, Extra, GATED, HEAD, How, LAYERS,
-    Line, More, VOCAB, line,
+    ATTENTION, Arch, DECODER, DECODER_PREFIXES, Default, EMBD, Extra, GATED, HEAD, HEAD_WIDTHS,
+    How, LAYERS, Line, More, VOCAB, line,
 };
 use crate::convert::rope;
 use crate::error::{Result, bail};
@@ -45,7 +45,7 @@ pub(super) const GEMMA3: Arch = Arch {
         ("tie_word_embeddings", Default::Bool(true)),
     ],
     blocks: LAYERS,
-    facts: &[DECODER],
+    facts: &[DECODER, HEAD_WIDTHS],
     lines: &[WEIGHTS, NORMS, ATTENTION, GATED],
     // The part that sees images goes into a file of its own.
     ignored: &[

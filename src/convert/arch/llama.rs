@@ -1,8 +1,8 @@
 //! Llama, and what is built like it: Mistral, SmolLM, TinyLlama.
 
 use super::{
-    Arch, DECODER, DECODER_PREFIXES, Default, EMBD, ENDS, Extra, GATED, HEADS, How, KV, KV_HEADS,
-    LAYERS, Line, More, Q, TWO_NORMS, UNUSED, count, line,
+    Arch, DECODER, DECODER_PREFIXES, Default, EMBD, ENDS, Extra, GATED, HEAD_WIDTHS, HEADS, How,
+    KV, KV_HEADS, LAYERS, Line, More, Q, TWO_NORMS, UNUSED, count, line,
 };
 use crate::convert::rope;
 use crate::error::Result;
@@ -39,6 +39,7 @@ pub(super) const LLAMA: Arch = Arch {
     blocks: LAYERS,
     facts: &[
         DECODER,
+        HEAD_WIDTHS,
         &[count("vocab_size", &["vocab_size"]), count("rope.dimension_count", &["head_dim"])],
     ],
     lines: &[ENDS, TWO_NORMS, PAIRED, GATED],

@@ -228,6 +228,10 @@ const DECODER: &[Fact] = &[
     count("attention.head_count", &["num_attention_heads"]),
     count("attention.head_count_kv", &["num_key_value_heads"]),
     number("attention.layer_norm_rms_epsilon", &["rms_norm_eps"]),
+];
+
+/// The width of a head, where it need not be the model's width divided by the heads.
+const HEAD_WIDTHS: &[Fact] = &[
     maybe(count("attention.key_length", &["head_dim"])),
     maybe(count("attention.value_length", &["head_dim"])),
 ];
@@ -253,6 +257,16 @@ const ENDS: &[Line] = &[
 const GATED: &[Line] = &[
     line("layers.{}.mlp.gate_proj.weight", "blk.{}.ffn_gate.weight", &[FF, EMBD]),
     line("layers.{}.mlp.up_proj.weight", "blk.{}.ffn_up.weight", &[FF, EMBD]),
+    line("layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight", &[EMBD, FF]),
+];
+
+/// The feed-forward net whose gate is the first half of one matrix.
+const GATE_UP: &[Line] = &[
+    line(
+        "layers.{}.mlp.gate_up_proj.weight",
+        "blk.{}.ffn_up.weight",
+        &[Dim::Times(2, &["intermediate_size"]), EMBD],
+    ),
     line("layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight", &[EMBD, FF]),
 ];
 

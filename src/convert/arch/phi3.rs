@@ -1,8 +1,8 @@
 //! Phi 3 and 4: queries, keys and values in one matrix, gate and up in another, long rope factors.
 
 use super::{
-    Arch, DECODER_PREFIXES, Default, Dim, EMBD, ENDS, Extra, FF, HEADS, KV_HEADS, LAYERS, Line,
-    More, Q, TWO_NORMS, UNUSED, count, line, number,
+    Arch, DECODER, DECODER_PREFIXES, Default, Dim, EMBD, ENDS, Extra, GATE_UP, HEADS, KV_HEADS,
+    LAYERS, Line, More, Q, TWO_NORMS, UNUSED, count, line,
 };
 use crate::convert::rope;
 use crate::error::Result;
@@ -14,12 +14,6 @@ const FUSED: &[Line] = &[
         &[Dim::Fused(HEADS, KV_HEADS), EMBD],
     ),
     line("layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight", &[EMBD, Q]),
-    line(
-        "layers.{}.mlp.gate_up_proj.weight",
-        "blk.{}.ffn_up.weight",
-        &[Dim::Times(2, &["intermediate_size"]), EMBD],
-    ),
-    line("layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight", &[EMBD, FF]),
 ];
 
 pub(super) const PHI3: Arch = Arch {
@@ -36,18 +30,12 @@ pub(super) const PHI3: Arch = Arch {
         ("sliding_window", Default::Int(0)),
     ],
     blocks: LAYERS,
-    facts: &[&[
-        count("block_count", &["num_hidden_layers"]),
-        count("context_length", &["max_position_embeddings"]),
-        count("embedding_length", &["hidden_size"]),
-        count("feed_forward_length", &["intermediate_size"]),
-        count("attention.head_count", HEADS),
-        count("attention.head_count_kv", KV_HEADS),
-        number("attention.layer_norm_rms_epsilon", &["rms_norm_eps"]),
+    facts: &[
+        DECODER,
         // Zero tells the engine that there is none.
-        count("attention.sliding_window", &["sliding_window"]),
-    ]],
-    lines: &[ENDS, TWO_NORMS, FUSED],
+        &[count("attention.sliding_window", &["sliding_window"])],
+    ],
+    lines: &[ENDS, TWO_NORMS, FUSED, GATE_UP],
     ignored: UNUSED,
     extra,
 };

@@ -1,8 +1,8 @@
 //! Qwen 2 and 2.5, with biases on queries, keys and values; Qwen 3, with norms on queries and keys.
 
 use super::{
-    ATTENTION, Arch, DECODER, DECODER_PREFIXES, Default, ENDS, Extra, GATED, HEAD, KV, LAYERS,
-    Line, More, Q, TWO_NORMS, UNUSED, line,
+    ATTENTION, Arch, DECODER, DECODER_PREFIXES, Default, ENDS, Extra, GATED, HEAD, HEAD_WIDTHS, KV,
+    LAYERS, Line, More, Q, TWO_NORMS, UNUSED, line,
 };
 use crate::convert::rope;
 use crate::error::Result;
@@ -29,7 +29,7 @@ pub(super) const QWEN2: Arch = Arch {
         ("rope_theta", Default::Float(10_000.0)),
     ],
     blocks: LAYERS,
-    facts: &[DECODER],
+    facts: &[DECODER, HEAD_WIDTHS],
     lines: &[ENDS, TWO_NORMS, ATTENTION, BIASES, GATED],
     ignored: UNUSED,
     extra,
