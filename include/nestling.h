@@ -935,6 +935,23 @@ NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_seal_job(
     nest_job *NEST_NULLABLE *NEST_NONNULL job);
 
 /**
+ * Writes the model or adapter that a sealed file holds, on a worker thread: from then on nothing protects it. Everything is
+ * verified before the file is written. `options` of the kind "model": its `key` and `public_key`. `force` is 1 where the
+ * output may be replaced, else 0. The report of nest_job_take_report has `bytes`, the length of the new file.
+ *
+ * Gives `job`. Any thread. Errors: NULL_POINTER, INVALID_UTF8, INVALID_ARGUMENT, BUSY; all others are the job's:
+ * INVALID_ARGUMENT for a file that is not sealed, SEAL_..., OUTPUT_EXISTS, OUTPUT_IS_INPUT, CANCELLED, and those of files.
+ * Until it has succeeded, the output is as it was.
+ */
+NEST_API NEST_NODISCARD nest_error *NEST_NULLABLE nest_unseal_job(
+    const char *NEST_NONNULL input,
+    const char *NEST_NONNULL output,
+    const nest_options *NEST_NULLABLE options,
+    int32_t force,
+    const nest_cancel *NEST_NULLABLE cancel,
+    nest_job *NEST_NULLABLE *NEST_NONNULL job);
+
+/**
  * The same source with the `key` and `public_key` of options of the kind "model", for sealed files where a function takes
  * no such options: adapters, and nest_model_inspect. The source keeps the keys until it is freed.
  *

@@ -18,6 +18,7 @@ const PROGRAMS: &[&str] = &[
     "embedding",
     "nulls",
     "misuse",
+    "misuse_jobs",
     "lifetimes",
     "tour",
     "training",

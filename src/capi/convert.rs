@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::argument::text;
+use super::argument;
 use super::cancel::nest_cancel;
 use super::error::nest_error;
 use super::guard::guard;
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn nest_convert_job(
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
         let out = out(job, "job")?;
-        let (from, to) = (text(directory, "directory")?.to_owned(), text(path, "path")?.to_owned());
+        let (from, to) = (argument::path(directory, "directory")?, argument::path(path, "path")?);
         let options = options::of::<ConvertOptions>(options)?;
         out.set(nest_job::report("converting the checkpoint", cancel, move |monitor| {
             convert(from, to, &options, monitor)

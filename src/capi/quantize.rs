@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::argument::text;
+use super::argument;
 use super::cancel::nest_cancel;
 use super::error::nest_error;
 use super::guard::guard;
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn nest_quantize_job(
     // SAFETY: the caller keeps the conventions for every pointer.
     guard(|| unsafe {
         let out = out(job, "job")?;
-        let (source, path) = (handle(source, "source")?.0.clone(), text(path, "path")?.to_owned());
+        let (source, path) = (handle(source, "source")?.0.clone(), argument::path(path, "path")?);
         let options = options::of::<QuantizeOptions>(options)?;
         out.set(nest_job::report("quantizing the model", cancel, move |monitor| {
             quantize(&source, path, &options, monitor)

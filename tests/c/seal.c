@@ -91,12 +91,39 @@ static void opens(const nest_source *source, const uint8_t *public_key) {
     nest_options_free(options);
 }
 
+/* The model as it was, for those who have the keys. */
+static void undone(const char *path, const char *plain, const uint8_t *public_key) {
+    nest_options *options = with_bytes("model", "key", 3, "public_key", public_key);
+    nest_string *report = NULL;
+    nest_job *job = NULL;
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_unseal_job(path, plain, options, 2, NULL, &job));
+    OK(nest_unseal_job(path, plain, NULL, 0, NULL, &job));
+    EXPECT(NEST_ERROR_SEAL_KEY_MISSING, nest_job_take_report(job, &report));
+    nest_job_free(job);
+    OK(nest_unseal_job(path, plain, options, 0, NULL, &job));
+    OK(nest_job_take_report(job, &report));
+    CHECK(strstr(nest_string_data(report), "\"bytes\":") != NULL);
+    nest_string_free(report);
+    nest_job_free(job);
+    OK(nest_unseal_job(path, plain, options, 0, NULL, &job));
+    EXPECT(NEST_ERROR_OUTPUT_EXISTS, nest_job_take_report(job, &report));
+    nest_job_free(job);
+    OK(nest_unseal_job(plain, path, options, 1, NULL, &job));
+    EXPECT(NEST_ERROR_INVALID_ARGUMENT, nest_job_take_report(job, &report));
+    nest_job_free(job);
+    nest_options_free(options);
+    remove(plain);
+}
+
 static void nulls(const nest_source *source) {
     nest_job *job = NULL;
     nest_source *keyed = NULL;
     EXPECT(NEST_ERROR_NULL_POINTER, nest_seal_job(NULL, "out", NULL, NULL, &job));
     EXPECT(NEST_ERROR_NULL_POINTER, nest_seal_job("in", NULL, NULL, NULL, &job));
     EXPECT(NEST_ERROR_NULL_POINTER, nest_seal_job("in", "out", NULL, NULL, NULL));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_unseal_job(NULL, "out", NULL, 0, NULL, &job));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_unseal_job("in", NULL, NULL, 0, NULL, &job));
+    EXPECT(NEST_ERROR_NULL_POINTER, nest_unseal_job("in", "out", NULL, 0, NULL, NULL));
     EXPECT(NEST_ERROR_NULL_POINTER, nest_source_new_with_keys(NULL, NULL, &keyed));
     EXPECT(NEST_ERROR_NULL_POINTER, nest_source_new_with_keys(source, NULL, NULL));
     CHECK(job == NULL && keyed == NULL);
@@ -110,7 +137,7 @@ static void refused(int32_t code, const nest_source *source, nest_options *optio
 }
 
 static void all(fixture *f) {
-    char path[4096];
+    char path[4096], plain[4096];
     uint8_t public_key[32], other[32];
     nest_source *source = NULL;
     nest_options *options = NULL;
@@ -120,6 +147,8 @@ static void all(fixture *f) {
     OK(nest_source_new_path(path, &source));
     nulls(source);
     opens(source, public_key);
+    snprintf(plain, sizeof plain, "%s/plain.gguf", f->directory);
+    undone(path, plain, public_key);
     refused(NEST_ERROR_SEAL_KEY_MISSING, source, NULL);
     refused(NEST_ERROR_SEAL_KEY_WRONG, source, with_bytes("model", "key", 4, "public_key", public_key));
     refused(NEST_ERROR_SEAL_SIGNER, source, with_bytes("model", "key", 3, "public_key", other));

@@ -4,9 +4,8 @@ use clap::{Arg, ArgAction};
 use clap::{ArgMatches, Command};
 use nestling::format::{Source, sealed};
 use nestling::job::Job;
-use nestling::{Code, Result};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::interrupt::{self, Idle, Work};
 use crate::output;
 use crate::{flags, progress, seal};
@@ -33,18 +32,12 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     let keys = flags::keys(matches)?;
     let [from, to] = ["input", "output"].map(|id| flags::path(matches, id));
     let source = Source::path(&from).with_keys(&keys.key, &keys.public_key);
-    if !source.is_sealed()? {
-        return Err(Failure::new(
-            Code::InvalidArgument,
-            format!("{}: this file is not sealed; use it as it is", from.display()),
-        ));
-    }
     interrupt::install(Idle::End)?;
     let work = Work::begin();
     let force = matches.get_flag("force");
-    let job = Job::spawn("unsealing the model", work.token(), move |monitor| -> Result<u64> {
+    let job = Job::spawn("unsealing the model", work.token(), move |monitor| {
         sealed::unseal(&source, &to, force, monitor)
     })?;
-    let bytes = progress::wait(job, "unsealing")?;
-    output::facts(&[("model", output::bytes(bytes))])
+    let done = progress::wait(job, "unsealing")?;
+    output::facts(&[("model", output::bytes(done.bytes))])
 }

@@ -15,7 +15,7 @@ mod write;
 pub use key::{public_key, random_key, read_key, write_key};
 pub(super) use read::is_sealed;
 pub(crate) use read::open;
-pub use write::{SealReport, seal, unseal};
+pub use write::{SealReport, UnsealReport, seal, unseal};
 
 use crate::error::{Error, Result};
 use crate::options::Secret;

@@ -101,11 +101,30 @@ pub fn seal(
     })
 }
 
+/// What [`unseal`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnsealReport {
+    /// The length of the new file.
+    pub bytes: u64,
+}
+
 /// Writes the file that a sealed one holds, after all checks: from then on nothing protects it. The source has the keys.
 ///
 /// # Errors
-/// The `Seal...` codes; `OutputExists`, `OutputIsInput`, `Cancelled`, and those of files: the output is as it was then.
-pub fn unseal(source: &Source, output: &Path, force: bool, monitor: &Monitor) -> Result<u64> {
+/// `InvalidArgument` for a file that is not sealed; the `Seal...` codes; `OutputExists`, `OutputIsInput`, `Cancelled`, and those of files: the output is as it was then.
+pub fn unseal(
+    source: &Source,
+    output: &Path,
+    force: bool,
+    monitor: &Monitor,
+) -> Result<UnsealReport> {
+    if !source.is_sealed()? {
+        let error = err!(InvalidArgument, "this file is not sealed; use it as it is");
+        return Err(match source.as_path() {
+            Some(path) => error.with_path(path),
+            None => error,
+        });
+    }
     check_output(output, force, source.as_path().as_slice())?;
     let opened = source.unseal(monitor, |_| Ok(()))?.open()?;
     let length = opened.length();
@@ -122,7 +141,7 @@ pub fn unseal(source: &Source, output: &Path, force: bool, monitor: &Monitor) ->
         }
         Ok(())
     })?;
-    Ok(length)
+    Ok(UnsealReport { bytes: length })
 }
 
 /// Everything that comes before the chunks, and what they are encrypted with.
