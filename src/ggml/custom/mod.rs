@@ -10,6 +10,8 @@ mod loss;
 mod norm;
 mod product;
 mod scratch;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
