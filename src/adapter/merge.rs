@@ -129,6 +129,10 @@ impl Rows for MergedRows<'_> {
         Ok(())
     }
 
+    fn part(&self) -> u64 {
+        self.base.part()
+    }
+
     fn check_unchanged(&self) -> Result<()> {
         self.base.check_unchanged()
     }

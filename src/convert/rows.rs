@@ -137,30 +137,33 @@ impl Rotary {
         }
         Ok(Self { stored, head, width })
     }
-
-    /// The row of a head that becomes its `at`-th.
-    fn source(&self, at: u64) -> u64 {
-        at / 2 + at % 2 * (self.head / 2)
-    }
 }
 
 impl Rows for Rotary {
     fn read(&self, first: u64, out: &mut [f32]) -> Result<()> {
         let width = self.width as usize;
         // A row of the model file is a bias as a whole, or one row of the matrix.
-        let start = first * self.stored.width / self.width;
-        let mut head = Vec::new();
-        let mut loaded = None;
-        for (row, out) in (start..).zip(out.chunks_exact_mut(width)) {
-            let (of, at) = (row / self.head, row % self.head);
-            if loaded != Some(of) {
-                head.resize(self.head as usize * width, 0.0);
-                self.stored.read_from(of * self.head * self.width, &mut head)?;
-                loaded = Some(of);
+        let mut row = first * self.stored.width / self.width;
+        let mut rows = out.chunks_exact_mut(width);
+        let mut halves = [Vec::new(), Vec::new()];
+        while rows.len() > 0 {
+            // What is wanted of this head lies side by side in each of its halves.
+            let (head, from) = (row / self.head, row % self.head);
+            let to = self.head.min(from + rows.len() as u64);
+            let (low, high) = (from / 2, to.div_ceil(2));
+            for (half, start) in halves.iter_mut().zip([0, self.head / 2]) {
+                half.resize((high - low) as usize * width, 0.0);
+                self.stored.read_from((head * self.head + start + low) * self.width, half)?;
             }
-            let from = self.source(at) as usize * width;
-            let from = head.get(from..from + width);
-            out.copy_from_slice(from.ok_or_else(|| err!(Internal, "a row outside its head"))?);
+            for (at, out) in (from..to).zip(&mut rows) {
+                let [first, second] = &halves;
+                let half = if at % 2 == 0 { first } else { second };
+                let values = half.chunks_exact(width).nth((at / 2 - low) as usize);
+                out.copy_from_slice(
+                    values.ok_or_else(|| err!(Internal, "a row outside its head"))?,
+                );
+            }
+            row += to - from;
         }
         Ok(())
     }
@@ -180,6 +183,10 @@ impl Rows for Scaled {
         Ok(())
     }
 
+    fn part(&self) -> u64 {
+        self.0.part()
+    }
+
     fn check_unchanged(&self) -> Result<()> {
         self.0.check_unchanged()
     }
@@ -189,6 +196,11 @@ impl Rows for Scaled {
 pub(super) struct Transposed(pub Stored);
 
 impl Rows for Transposed {
+    /// More than usual: each row of the file is asked for a piece.
+    fn part(&self) -> u64 {
+        1 << 20
+    }
+
     fn read(&self, first: u64, out: &mut [f32]) -> Result<()> {
         let width = self.0.n_rows as usize;
         let n = out.len() / width.max(1);
@@ -258,7 +270,10 @@ mod tests {
         assert_eq!(read(&transposed, 1, 4), [1., 4., 7., 10.]);
         let one_head = Rotary::new(stored().1, 1).unwrap();
         assert_eq!(read(&one_head, 0, 12), [0., 1., 2., 6., 7., 8., 3., 4., 5., 9., 10., 11.]);
-        assert_eq!(read(&one_head, 1, 6), [6., 7., 8., 3., 4., 5.]);
+        let whole = read(&one_head, 0, 12);
+        for (first, n) in (0..4).flat_map(|first| (0..=4 - first).map(move |n| (first, n))) {
+            assert_eq!(read(&one_head, first as u64, 3 * n), whole[3 * first..3 * (first + n)]);
+        }
         let two_heads = Rotary::new(stored().1, 2).unwrap();
         assert_eq!(read(&two_heads, 0, 12), read(&stored().1, 0, 12));
         for n_heads in [0, 3, 4, 8] {

@@ -5,8 +5,6 @@ use crate::error::{Result, bail, err};
 use crate::format::gguf::GgmlType;
 use crate::ggml;
 
-/// Numbers in a part of a tensor, more or less: a thread encodes them at once.
-const PART: u64 = 1 << 16;
 /// The largest number of half precision, which the scales of all quantized types have.
 const MAX_F16: f32 = 65504.0;
 
@@ -23,7 +21,7 @@ pub(super) struct Part {
 /// A tensor in parts of whole rows. The rows of one part are of one matrix, so that they share its importances.
 pub(super) fn parts(piece: &Piece<'_>) -> Vec<Part> {
     let matrix_rows = piece.dims.get(1).copied().unwrap_or(1).max(1);
-    let rows = (PART / piece.width().max(1)).clamp(1, matrix_rows);
+    let rows = (piece.rows.part() / piece.width().max(1)).clamp(1, matrix_rows);
     let mut parts = Vec::new();
     let mut first = 0;
     while first < piece.n_rows() {

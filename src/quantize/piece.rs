@@ -9,6 +9,11 @@ pub(crate) trait Rows: Send + Sync {
     /// the first, in ggml's order. Several threads read at once.
     fn read(&self, first: u64, out: &mut [f32]) -> Result<()>;
 
+    /// The numbers that are best read at once, more or less: so few that they stay in a core's cache.
+    fn part(&self) -> u64 {
+        1 << 16
+    }
+
     /// Whether [`read_bytes`](Self::read_bytes) gives the tensor as it is stored, in the type [`Piece::ggml_type`]: it is
     /// copied then when that is the type it shall have.
     fn is_stored(&self) -> bool {
