@@ -3,10 +3,10 @@
 #![allow(missing_docs, reason = "a program, not a library")]
 
 use nestling::Result;
-use nestling::eval::{Divergence, divergence};
+use nestling::eval::compare_models;
 use nestling::job::Monitor;
 use nestling::model::Model;
-use nestling::options::{Auto, EvaluationOptions, Input, ModelOptions, Options};
+use nestling::options::{Auto, CompareOptions, Input, ModelOptions, Options};
 
 fn main() -> Result<()> {
     // Cargo adds `--bench`.
@@ -16,25 +16,14 @@ fn main() -> Result<()> {
         return Ok(());
     };
     let text = std::fs::read_to_string(text).unwrap_or_default();
-    let reference = open(reference, "off")?;
-    let options = EvaluationOptions {
-        n_threads: Auto::Value(threads.parse().unwrap_or(1)),
-        ..EvaluationOptions::default()
-    };
-    let mut found = Vec::new();
-    for accel in ["off", "auto"] {
-        let model = open(model, accel)?;
-        let part: Divergence =
-            divergence(&reference, &model, &text, &options, &Monitor::default())?;
-        found.push((accel, part));
-    }
-    println!(
-        "{}",
-        serde_json::to_string(&serde_json::Map::from_iter(
-            found.into_iter().map(|(accel, part)| (accel.to_owned(), serde_json::json!(part)))
-        ))
-        .unwrap_or_default()
-    );
+    let n_threads = Auto::Value(threads.parse().unwrap_or(1));
+    let options = CompareOptions { n_threads, ..CompareOptions::default() };
+    // The engine's own kernels compute the reference, once for both.
+    let models = [open(reference, "off")?, open(model, "off")?, open(model, "auto")?];
+    let found = compare_models(&models, &text, &options, &Monitor::default())?;
+    let found = ["reference", "off", "auto"].into_iter().map(str::to_owned).zip(found.models);
+    let found = found.map(|(name, part)| (name, serde_json::json!(part)));
+    println!("{}", serde_json::to_string(&serde_json::Map::from_iter(found)).unwrap_or_default());
     Ok(())
 }
 

@@ -1,5 +1,8 @@
 """The sections of run.py about our own CPU kernels: prompts, decoding, sizes of batches, accuracy."""
 
+import json
+import subprocess
+
 import chart
 import weights
 from runner import OUT, ROOT, TEXT, bench_program, build_native, in_turns, interval, median, run, shell, table
@@ -82,8 +85,8 @@ def accuracy(o):
             for label, text in weights.texts().items():
                 found = run(program, reference, model, text, o.threads)
                 off, auto = found["off"], found["auto"]
-                row = [name, kind, label, off["tokens"], f"{off['kl']:.2e}", f"{auto['kl']:.2e}"]
-                row += [f"{off['reference_loss']:.4f}", f"{off['loss']:.4f}", f"{auto['loss']:.4f}"]
+                row = [name, kind, label, off["tokens"], f"{off['kl']['mean']:.2e}", f"{auto['kl']['mean']:.2e}"]
+                row += [f"{found['reference']['loss']:.4f}", f"{off['loss']:.4f}", f"{auto['loss']:.4f}"]
                 rows.append([*row, f"{off['same_top']:.4f}", f"{auto['same_top']:.4f}"])
                 print("|", " | ".join(map(str, rows[-1])), "|", flush=True)
             if reference != model:
@@ -92,4 +95,28 @@ def accuracy(o):
     return table([*head, "same top token, engine", "ours"], rows)
 
 
-SECTIONS = {"speed": speed, "batch": batch, "accuracy": accuracy}
+def roofline(o):
+    """How much of the processor and of the memory the products reach, on their own."""
+    command = "cargo test --quiet --lib -- --ignored --exact kernels::rates::rates --nocapture"
+    said = subprocess.run(command.split(), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    rows, curves = [], {}
+    for line in (json.loads(line.split(" ", 1)[1]) for line in said.splitlines() if line.startswith("RATES ")):
+        threads = line["threads"]
+        for share in line["shares"]:
+            shape = "{type} {rows}x{width}, {tokens} tokens".format(**share)
+            numbers = ("peak", "rate", "share", "back")
+            rows.append([line["level"], threads, shape, *(f"{share[n]:.2f}" for n in numbers), f"{line['bandwidth']:.1f}"])
+        at = [point["intensity"] for point in line["points"]]
+        peak = max(share["peak"] for share in line["shares"])
+        ridge = peak / line["bandwidth"]
+        roof = sorted({min(at), ridge, max(*at, ridge)})
+        curves[f"roof, {threads} thread(s)"] = [(x, min(peak, x * line["bandwidth"])) for x in roof]
+        for kind in dict.fromkeys(point["type"] for point in line["points"]):
+            found = [(p["intensity"], p["rate"]) for p in line["points"] if p["type"] == kind]
+            curves[f"{kind}, {threads} thread(s)"] = found
+    chart.lines(ROOT / "benches/roofline.svg", "Products of 8192 x 2048 weights", "operations for each byte", "GFLOP/s", curves)
+    head = ["level", "threads", "product", "peak, GFLOP/s", "reached", "share", "way back / way there", "memory, GB/s"]
+    return table(head, rows)
+
+
+SECTIONS = {"speed": speed, "batch": batch, "accuracy": accuracy, "roofline": roofline}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the library against the engine itself and its peers; benches/README.md says how to read it.
 
-    benches/run.py [rate] [prompt] [cost] [reuse] [open] [peers] [speed] [batch] [accuracy] [finetune] [linear] [qvac] [shrink] [--rounds 7] [--threads 2] [--repeats 3]
+    benches/run.py [rate] [prompt] [cost] [reuse] [open] [peers] [speed] [batch] [accuracy] [roofline] [finetune] [linear] [qvac] [shrink] [--rounds 7] [--threads 2] [--repeats 3]
 
 Without a section: all of them. Every number is of this machine, now: leave it alone meanwhile. Prints Markdown, and
 keeps each section's text and every raw number in target/bench.

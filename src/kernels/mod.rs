@@ -24,6 +24,8 @@ pub(crate) mod loss;
 pub(crate) mod oracle;
 mod product;
 mod queue;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod rates;
 pub(crate) mod rows;
 mod scratch;
 #[cfg(test)]
