@@ -61,16 +61,7 @@ def main():
     torch.set_num_threads(1)
     folder = pathlib.Path(sys.argv[1])
     golden = {name: one(folder / name) for name in NAMES}
-    # One list on one line.
-    text = json.dumps(golden, indent=1, separators=(",", ":"))
-    lines, inside = [], False
-    for line in text.splitlines():
-        if inside:
-            lines[-1] += line.strip()
-        else:
-            lines.append(line)
-        inside = (inside or line.endswith("[")) and not line.strip().startswith("]")
-    (HERE / "adapters.json").write_text("\n".join(lines) + "\n")
+    hf.write(HERE / "adapters.json", golden)
 
 
 main()

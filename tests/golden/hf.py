@@ -6,6 +6,8 @@ gpt2.
 PATHS says where the parts of a layer are in the model, by their names in GGUF.
 """
 
+import json
+
 import numpy as np
 import torch
 import transformers
@@ -144,3 +146,16 @@ def load(reader):
     assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
     model.tie_weights()
     return model
+
+
+def write(path, golden):
+    """JSON with each list on one line."""
+    text = json.dumps(golden, indent=1, separators=(",", ":"))
+    lines, inside = [], False
+    for line in text.splitlines():
+        if inside:
+            lines[-1] += line.strip()
+        else:
+            lines.append(line)
+        inside = (inside or line.endswith("[")) and not line.strip().startswith("]")
+    path.write_text("\n".join(lines) + "\n")

@@ -115,16 +115,7 @@ def main():
     torch.set_num_threads(1)
     folder = pathlib.Path(sys.argv[1])
     golden = {name: train(folder, name) for name in NAMES}
-    # One list on one line.
-    text = json.dumps(golden, indent=1, separators=(",", ":"))
-    lines, inside = [], False
-    for line in text.splitlines():
-        if inside:
-            lines[-1] += line.strip()
-        else:
-            lines.append(line)
-        inside = (inside or line.endswith("[")) and not line.strip().startswith("]")
-    (HERE / "train.json").write_text("\n".join(lines) + "\n")
+    hf.write(HERE / "train.json", golden)
 
 
 main()
