@@ -22,6 +22,8 @@ use nestling::session::Session;
 use nestling::tokenizer::{EncodeOptions, Tokenizer};
 use nestling::{Code, Result};
 
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 use support::{chatglm, run};
 
 const NAMES: &[&str] =
@@ -136,6 +138,67 @@ fn quantizing_in_the_same_pass_gives_the_same_bytes_as_two_steps() {
     let report = converted(&golden("qwen2"), &one, &options("q4_0", "qwen2")).unwrap();
     assert!(report.written.types.contains_key("Q4_0"), "{report:?}");
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap());
+}
+
+/// Exact in 8 bits: 1, 1.125, ... times powers of two.
+fn of_8_bits(i: usize) -> (u8, f32) {
+    let (sign, exponent, mantissa) = ((i % 2) as u8, (4 + i % 7) as u8, (i / 3 % 8) as u8);
+    let size = (1.0 + f32::from(mantissa) / 8.0) * 2f32.powi(i32::from(exponent) - 7);
+    (sign << 7 | exponent << 3 | mantissa, if sign == 1 { -size } else { size })
+}
+
+#[test]
+fn floats_of_8_bits_are_multiplied_by_the_scales_of_their_blocks() {
+    let (small, wide) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bytes = std::fs::read(golden("smollm2").join("model.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut made = [Vec::new(), Vec::new()];
+    for (name, tensor) in tensors.tensors() {
+        let shape = tensor.shape().to_vec();
+        if !name.contains("_proj") {
+            let same = (name, tensor.dtype(), shape, tensor.data().to_vec());
+            made.iter_mut().for_each(|list| list.push(same.clone()));
+            continue;
+        }
+        // Blocks of 16 x 24: the last of a row of 32 or 64 columns is narrower.
+        let blocks = [shape[0].div_ceil(16), shape[1].div_ceil(24)];
+        let scale = |row: usize, column: usize| {
+            2f32.powi((row / 16 * blocks[1] + column / 24) as i32 % 5 - 2)
+        };
+        let at = |i: usize| (i / shape[1], i % shape[1]);
+        let values = (0..shape[0] * shape[1]).map(|i| (i, of_8_bits(i)));
+        let narrow: Vec<u8> = values.clone().map(|(_, (byte, _))| byte).collect();
+        let whole = values.flat_map(|(i, (_, v))| (v * scale(at(i).0, at(i).1)).to_le_bytes());
+        made[1].push((name.clone(), Dtype::F32, shape.clone(), whole.collect()));
+        made[0].push((name.clone(), Dtype::F8_E4M3, shape.clone(), narrow));
+        let scales =
+            (0..blocks[0] * blocks[1]).flat_map(|b| (2f32.powi(b as i32 % 5 - 2)).to_le_bytes());
+        made[0].push((format!("{name}_scale_inv"), Dtype::F32, blocks.to_vec(), scales.collect()));
+    }
+    let mut files = Vec::new();
+    for (folder, list) in [&small, &wide].into_iter().zip(&made) {
+        for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+            std::fs::copy(golden("smollm2").join(name), folder.path().join(name)).unwrap();
+        }
+        let views = list.iter().map(|(name, dtype, shape, data)| {
+            (name.as_str(), TensorView::new(*dtype, shape.clone(), data).unwrap())
+        });
+        serialize_to_file(views, None, &folder.path().join("model.safetensors")).unwrap();
+        let config = folder.path().join("config.json");
+        let mut json: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&config).unwrap()).unwrap();
+        json["quantization_config"] =
+            serde_json::json!({ "quant_method": "fp8", "weight_block_size": [16, 24] });
+        std::fs::write(&config, json.to_string()).unwrap();
+        let path = folder.path().join("model.gguf");
+        converted(folder.path(), &path, &options("f32", "smollm2")).unwrap();
+        files.push(Gguf::open(&Source::path(&path), Access::Read).unwrap());
+    }
+    for tensor in files[1].tensors() {
+        let narrow = files[0].tensor(&tensor.name).unwrap();
+        let data = |file: &Gguf, t| file.read_data(t).unwrap();
+        assert_eq!(data(&files[0], narrow), data(&files[1], tensor), "{}", tensor.name);
+    }
 }
 
 #[test]
