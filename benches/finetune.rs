@@ -7,7 +7,7 @@
 //!
 //! Every step learns ROWS rows of exactly TOKENS tokens. The first one warms up and is not counted. Under `BENCH_TURNS`
 //! each step waits for a line on standard input, after a sign on standard error. BUDGET is the option memory_budget in
-//! MiB.
+//! MiB; 0 is the least with which it works, so that every layer is computed twice.
 #![allow(missing_docs, reason = "a program, not a library")]
 
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ use nestling::error::{Code, Error, Result};
 use nestling::model::Model;
 use nestling::options::{Auto, DatasetOptions, LrSchedule, ModelOptions, TrainerOptions};
 use nestling::tokenizer::Tokenizer;
-use nestling::train::Trainer;
+use nestling::train::{TrainPlan, Trainer};
 use serde_json::json;
 
 const TEXT: &str = include_str!("text.txt");
@@ -85,6 +85,17 @@ fn options(setting: &Setting) -> TrainerOptions {
     }
 }
 
+/// The options with the least budget, where that is asked for.
+fn within_budget(model: &Model, data: &Dataset, setting: &Setting) -> Result<TrainerOptions> {
+    let mut options = options(setting);
+    if setting.budget == Some(0) {
+        options.memory_budget = Auto::Value(1 << 20);
+        let least = TrainPlan::new(model, data, None, &options)?.total;
+        options.memory_budget = Auto::Value(least as i64);
+    }
+    Ok(options)
+}
+
 /// What the trainer will learn, so that others can learn the same.
 fn rows(model: &Model, data: &Dataset, setting: &Setting) -> Result<()> {
     let options = options(setting);
@@ -100,7 +111,7 @@ fn rows(model: &Model, data: &Dataset, setting: &Setting) -> Result<()> {
 fn train(model: &Model, data: &Dataset, setting: &Setting) -> Result<()> {
     let before = memory("RssAnon");
     let anonymous = HighWater::start();
-    let mut trainer = Trainer::new(model, data, None, &options(setting))?;
+    let mut trainer = Trainer::new(model, data, None, &within_budget(model, data, setting)?)?;
     let never = CancelToken::new();
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     for step in 0..=setting.steps {

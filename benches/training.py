@@ -53,8 +53,10 @@ def finetune(o):
             rows = rows_file(program, model, tokens, o.rounds)
             peer = [PEERS / "torch/bin/python", ROOT / "benches/peers/finetune.py"]
             end = [rows, o.rounds, o.threads]
-            ours, bf16, f32 = in_turns(
-                [program, "train", model, tokens, 1, o.rounds, o.threads],
+            own = [program, "train", model, tokens, 1, o.rounds, o.threads]
+            ours, twice, bf16, f32 = in_turns(
+                own,
+                [*own, 0],
                 [*peer, dequantized(model, "bfloat16"), "bfloat16", *end],
                 [*peer, dequantized(model, "float32"), "float32", *end],
                 units=o.rounds + 1,
@@ -63,7 +65,9 @@ def finetune(o):
             ratio = lambda theirs: quartiles([b / a for a, b in zip(ours["seconds"], theirs["seconds"])])
             rate = lambda result: f"{tokens / median(result['seconds']):.1f}"
             rates = [rate(result) for result in (ours, bf16, f32)]
-            speed.append([name, tokens, *rates, ratio(bf16), ratio(f32)])
+            recomputed = quartiles([b / a for a, b in zip(twice["seconds"], bf16["seconds"])])
+            stored = "{stored_layers}".format(**ours["plan"])
+            speed.append([name, tokens, *rates, ratio(bf16), ratio(f32), stored, recomputed])
             peaks = [result["VmHWM"] / 1024 for result in (ours, bf16, f32)]
             plan, growth = ours["plan"]["total"] / MIB, ours["anonymous_growth"] / MIB
             memory.append(
@@ -71,7 +75,7 @@ def finetune(o):
                 + [f"{plan:.1f}", f"{growth:.1f}", f"{(plan / growth - 1) * 100:+.1f} %"]
             )
     head = ["model", "tokens a row", "Nestling, tokens/s", "PyTorch bf16, tokens/s", "PyTorch f32, tokens/s"]
-    head += ["ours / bf16: median (quartiles)", "ours / f32"]
+    head += ["ours / bf16: median (quartiles)", "ours / f32", "layers kept", "none kept: ours / bf16"]
     text = table(head, speed)
     head = ["model", "tokens a row", "Nestling, peak RSS, MiB", "PyTorch bf16, MiB", "PyTorch f32, MiB", "ours / bf16"]
     head += ["our plan, MiB", "growth of anonymous RSS, MiB", "plan against growth"]

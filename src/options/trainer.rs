@@ -55,7 +55,7 @@ options! {
         early_stopping_patience: i64 = 0, 0..=MAX_INT, "Stop after so many validations without a better loss; 0 = off.";
         min_delta: f64 = 0.0, 0.0..=1e6, "A validation loss is better when it is lower by more than this.";
         checkpoint_every: i64 = 0, 0..=MAX_INT, "Steps between checkpoints; 0 = at the end of each epoch.";
-        memory_budget: Auto = Auto::Auto, 1_048_576..=i64::MAX, "Bytes that training may use beside the weights: what is left of them keeps results that are else computed twice; auto = nine tenths of the free memory, but for that only a 128th.";
+        memory_budget: Auto = Auto::Auto, 1_048_576..=i64::MAX, "Bytes that training may use beside the weights: what is left of them keeps results that are else computed twice; auto = nine tenths of the free memory, but for that only a 32nd, and three times what is needed at least.";
         n_threads: Auto = Auto::Auto, 1..=512, "CPU threads; auto = the performance cores.";
     }
 }

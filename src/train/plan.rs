@@ -15,9 +15,10 @@ use crate::kernels::Level;
 use crate::model::Model;
 use crate::options::TrainerOptions;
 
-/// With `memory_budget=auto`, keeping layers' results may make the whole this share of the free memory: whoever embeds
-/// the library decides whether more speed is worth more.
-const STORING_SHARE: u64 = 128;
+/// With `memory_budget=auto`, keeping layers' results may make the whole so many times what is needed at least, and this
+/// share of the free memory: whoever embeds the library decides whether more speed is worth more.
+const STORING_TIMES: u64 = 3;
+const STORING_SHARE: u64 = 32;
 
 /// What a training takes beside the model's weights, which stay in their mapped file. Bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -102,7 +103,7 @@ impl TrainPlan {
     }
 
     /// As many layers as fit into the budget keep what the way back needs. With `memory_budget=auto`, which stands
-    /// for most of the free memory, they get a share of it only: other programs want some, too.
+    /// for most of the free memory, they get less of it: other programs want some, too.
     pub(super) fn make(
         model: &Model,
         params: &LoraParams,
@@ -112,8 +113,8 @@ impl TrainPlan {
         let available = device::host_memory().available;
         let given = o.memory_budget.value().map(i64::unsigned_abs);
         let budget = given.unwrap_or(available / 10 * 9);
-        let most = given.unwrap_or(available / STORING_SHARE);
         let least = Self::counted(model, params, feed, o, (0, budget))?;
+        let most = given.unwrap_or((available / STORING_SHARE).min(STORING_TIMES * least.total));
         let layers = u64::from(model.info().n_layer);
         // The least number that is known not to fit, and the best that does.
         let (mut above, mut best) = (layers + 1, least);
