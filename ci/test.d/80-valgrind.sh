@@ -8,4 +8,5 @@ if ! command -v valgrind >/dev/null; then
     exit 0
 fi
 # Only this crate's build: valgrind knows AVX2 but not AVX-512, and the default engine needs no more.
-cargo test --locked --test capi_programs -- --ignored
+# With the features of the other tests: nothing is compiled again.
+cargo test --locked --features cli --test capi_programs -- --ignored
