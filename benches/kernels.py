@@ -97,7 +97,7 @@ def accuracy(o):
 
 def roofline(o):
     """How much of the processor and of the memory the products reach, on their own."""
-    command = "cargo test --quiet --lib -- --ignored --exact kernels::rates::rates --nocapture"
+    command = "cargo test --quiet --features cli --lib -- --ignored --exact kernels::rates::rates --nocapture"
     said = subprocess.run(command.split(), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     rows, curves = [], {}
     for line in (json.loads(line.split(" ", 1)[1]) for line in said.splitlines() if line.startswith("RATES ")):
