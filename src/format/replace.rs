@@ -1,6 +1,5 @@
 //! Writes a file whole or not at all.
 
-use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
@@ -16,18 +15,12 @@ use crate::error::{Context, Error, Result, bail, err};
 pub(crate) fn replace_file(
     path: &Path,
     doing: &str,
-    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<()>,
+    write: impl FnOnce(&mut BufWriter<Flushing<'_>>) -> Result<()>,
 ) -> Result<()> {
-    replace(path, doing, tempfile::Builder::new(), |file| {
-        let mut out = BufWriter::new(file);
-        write(&mut out)?;
-        let file = out.into_inner().map_err(|e| Error::io(e.error(), doing))?;
-        file.sync_all().map_err(|e| Error::io(&e, doing))
-    })
+    replace(path, doing, tempfile::Builder::new(), write)
 }
 
-/// As [`replace_file`], for models, which are large, and which others may use: on Unix with the permissions that new files
-/// usually get.
+/// As [`replace_file`], for models, which others may use: on Unix with the permissions that new files usually get.
 ///
 /// # Errors
 /// As [`replace_file`].
@@ -42,19 +35,14 @@ pub(crate) fn replace_model(
     // The process's umask takes from this.
     #[cfg(unix)]
     builder.permissions(everybody);
-    replace(path, doing, builder, |file| {
-        let mut out = BufWriter::new(Flushing::new(file));
-        write(&mut out)?;
-        let file = out.into_inner().map_err(|e| Error::io(e.error(), doing))?;
-        file.finish().map_err(|e| Error::io(&e, doing))
-    })
+    replace(path, doing, builder, write)
 }
 
 fn replace(
     path: &Path,
     doing: &str,
     mut temporary: tempfile::Builder<'_, '_>,
-    write: impl FnOnce(&mut File) -> Result<()>,
+    write: impl FnOnce(&mut BufWriter<Flushing<'_>>) -> Result<()>,
 ) -> Result<()> {
     let io = |e: &io::Error| Error::io(e, doing).with_path(path);
     let target = target(path, doing).with_path(path)?;
@@ -63,7 +51,10 @@ fn replace(
         _ => Path::new("."),
     };
     let mut file = temporary.prefix(".nestling-").tempfile_in(directory).map_err(|e| io(&e))?;
-    write(file.as_file_mut()).with_path(path)?;
+    let mut out = BufWriter::new(Flushing::new(file.as_file_mut()));
+    write(&mut out).with_path(path)?;
+    let out = out.into_inner().map_err(|e| io(e.error()))?;
+    out.finish().map_err(|e| io(&e))?;
     file.persist(&target).map_err(|e| io(&e.error))?;
     Ok(())
 }
