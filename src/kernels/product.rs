@@ -97,7 +97,7 @@ impl Product {
         if few && gemv::need(&self.group(0), level).is_some() {
             return Some(Way::Few);
         }
-        let many = least_of_many(weight_type, level).is_some_and(|least| self.tokens >= least);
+        let many = least_of_many(self, level).is_some_and(|least| self.tokens >= least);
         (many && gemm::need(self, level).is_some()).then_some(Way::Many)
     }
 }
@@ -109,20 +109,17 @@ fn most_of_few(weight_type: WeightType, level: Level) -> usize {
         (Level::Avx512Bf16, F32 | F16 | Bf16) => 8,
         (Level::Avx512Vnni, F32 | F16 | Bf16) => 32,
         (Level::Avx512Vnni | Level::Avx512Bf16, _) => 16,
-        // Here the engine's own kernels for many bytes are as quick.
-        (Level::Avx2, Q8_0 | Q4K | Q5K | Q6K) => 8,
+        (Level::Avx2, Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q4K | Q5K | Q6K) => 8,
         _ => 32,
     }
 }
 
 /// From how many tokens on the kernels for many are quicker than the engine's; `None`: they never are.
-fn least_of_many(weight_type: WeightType, level: Level) -> Option<usize> {
-    use WeightType::*;
-    match (level, weight_type) {
+fn least_of_many(product: &Product, level: Level) -> Option<usize> {
+    match (level, product.weight.weight_type) {
         (Level::None, _) => None,
-        // With eight floats to a vector, the engine's products of bytes are as quick.
-        (Level::Avx2, Q2K | Q4K | Q5K) => None,
-        (Level::Avx2, _) | (_, Other(..)) => Some(32),
+        (Level::Avx2, _) if gemm::is_of_bytes(product, level) => Some(4),
+        (Level::Avx2, _) | (_, WeightType::Other(..)) => Some(32),
         (Level::Avx512 | Level::Avx512Vnni, _) => Some(16),
         (Level::Avx512Bf16, _) => Some(8),
     }

@@ -50,7 +50,7 @@ pub(crate) fn kernels() -> &'static str {
 
 /// Whether the kernels' products are faster than the engine's with repacked weights, which kernels cannot read.
 pub(crate) fn replaces_repacking() -> bool {
-    Level::current() >= Level::Avx512
+    Level::current() != Level::None
 }
 
 /// Whether a device of the engine's list is that of the kernels, which is no device to choose.

@@ -82,13 +82,14 @@ pub(crate) unsafe fn to_bf16(
 }
 
 /// Puts the quants of the elements `start..start + n` of a row into words, in groups of so many (4 or 8) with the words
-/// of a scale and an offset each: `element = scale * quant + offset`. The quants have no sign.
+/// of a scale and an offset each: `element = scale * quant + offset`. The quants have no sign: where the type's have one,
+/// `BIAS` is added, to the least at least.
 ///
 /// # Safety
 /// The processor has AVX2. As for [`to_f32`]; the type has quants, all of a group with one scale.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-pub(crate) unsafe fn to_bytes<const WORDS: usize>(
+pub(crate) unsafe fn to_bytes<const WORDS: usize, const BIAS: u8>(
     weight_type: WeightType,
     row: *const u8,
     start: usize,
@@ -96,7 +97,27 @@ pub(crate) unsafe fn to_bytes<const WORDS: usize>(
     out: *mut u32,
 ) {
     // SAFETY: the caller's row has these elements.
-    unsafe { x86::to_bytes::<WORDS>(weight_type, row.add(weight_type.bytes_of(start)), n, out) }
+    unsafe {
+        let from = row.add(weight_type.bytes_of(start));
+        x86::to_bytes::<WORDS, BIAS>(weight_type, from, n, out);
+    }
+}
+
+/// As [`to_bytes`], but two quants in a word, as they are, in groups of 16 words or 8.
+///
+/// # Safety
+/// As for [`to_bytes`].
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(crate) unsafe fn to_shorts<const WORDS: usize>(
+    weight_type: WeightType,
+    row: *const u8,
+    start: usize,
+    n: usize,
+    out: *mut u32,
+) {
+    // SAFETY: the caller's row has these elements.
+    unsafe { x86::to_shorts::<WORDS>(weight_type, row.add(weight_type.bytes_of(start)), n, out) }
 }
 
 /// [`to_bf16`] by way of f32.

@@ -2,7 +2,7 @@
 
 use super::WeightType;
 use super::blocks::{self, Block};
-use super::bytes::Grouped;
+use super::bytes::{Grouped, GroupedShorts};
 use super::floats::{self, convert_narrow, convert_wide};
 use super::sink::{NarrowF32, Sink};
 use super::super_blocks;
@@ -83,14 +83,29 @@ pub(super) unsafe fn to_bf16_avx512(
 /// # Safety
 /// As for [`to_f32_avx2`]; the type is none of floats.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn to_bytes<const WORDS: usize>(
+pub(super) unsafe fn to_bytes<const WORDS: usize, const BIAS: u8>(
     weight_type: WeightType,
     from: *const u8,
     n: usize,
     out: *mut u32,
 ) {
     // SAFETY: the caller's elements, room and features.
-    unsafe { decode(weight_type, from, n, Grouped::<WORDS>(out)) }
+    unsafe { decode(weight_type, from, n, Grouped::<WORDS, BIAS>(out)) }
+}
+
+/// As [`to_bytes`], two quants in a word.
+///
+/// # Safety
+/// As for [`to_bytes`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn to_shorts<const WORDS: usize>(
+    weight_type: WeightType,
+    from: *const u8,
+    n: usize,
+    out: *mut u32,
+) {
+    // SAFETY: the caller's elements, room and features.
+    unsafe { decode(weight_type, from, n, GroupedShorts::<WORDS>(out)) }
 }
 
 /// Decodes `n` elements of a type with blocks.

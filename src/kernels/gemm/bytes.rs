@@ -1,18 +1,15 @@
-//! The GEMM with VNNI: both factors are bytes, whose products are summed up exactly within a group of elements and
-//! scaled after that. Weights keep the quants that they are stored as; tokens are quantized, with a scale for each group.
+//! The GEMM of bytes: both factors are bytes, whose products are summed up exactly within a group of elements and scaled
+//! after that; here with VNNI, in [`super::integers`] with AVX2. Weights keep the quants that they are stored as; tokens
+//! are quantized, with a scale for each group.
 //!
 //! A group of elements is packed into its quants' words, the word of its scale, and a last word. With weights the quants
 //! have no sign and `w = scale * quant + offset`: the last word is the offset. What it is with tokens depends on the
 //! offsets: see [`Offsets`]. Words of a panel's rows alternate, those of a tile's tokens stay together group by group.
 
-#[cfg(test)]
-#[path = "bytes_tests.rs"]
-mod tests;
-
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::super::{Level, Product, Weight, WeightType, dequant};
+use super::super::{Weight, dequant};
 use super::bytes_tile;
 use super::kernel::{Kernel, Rows, by_tokens};
 use super::quantize::quantize;
@@ -40,33 +37,8 @@ impl Offsets for Any {
     const ARE_SIGNS: bool = false;
 }
 
-/// Products of bytes in groups of so many words.
+/// Products of bytes in groups of so many words, with VNNI.
 pub(super) struct Bytes<const GROUP: usize, O>(PhantomData<O>);
-
-/// How a type's quants are grouped: 8 words, which are 32 elements, or 4; and whether they have signs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Form {
-    Signed8,
-    Any8,
-    Signed4,
-    Any4,
-}
-
-impl Form {
-    /// That of a product; `None` if it is none of bytes.
-    pub(super) fn of(product: &Product, level: Level) -> Option<Self> {
-        use WeightType::*;
-        let quick = product.to_bytes && level >= Level::Avx512Vnni;
-        match product.weight.weight_type {
-            _ if !quick => None,
-            F32 | F16 | Bf16 | Other(..) => None,
-            Q4_0 | Q8_0 | Iq4Nl | Iq4Xs => Some(Self::Signed8),
-            Q4_1 | Q5_0 | Q5_1 | Q4K | Q5K => Some(Self::Any8),
-            Q3K | Q6K => Some(Self::Signed4),
-            Q2K => Some(Self::Any4),
-        }
-    }
-}
 
 impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
     const LANES: usize = 32;
@@ -91,7 +63,7 @@ impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
         // SAFETY: the caller's; the type has a form.
         unsafe {
             let row = weight.data.add(row * weight.stride);
-            dequant::to_bytes::<GROUP>(weight.weight_type, row, start, n, to);
+            dequant::to_bytes::<GROUP, 128>(weight.weight_type, row, start, n, to);
         }
     }
 

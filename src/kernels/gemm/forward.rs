@@ -27,6 +27,7 @@ struct Own {
 
 impl<'a, K: Kernel> Forward<'a, K> {
     pub(super) fn new(product: &'a Product) -> Self {
+        const { assert!(K::ELEMENTS.is_multiple_of(256), "parts of rows are whole blocks") };
         Self { product, kernel: PhantomData }
     }
 

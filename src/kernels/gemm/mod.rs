@@ -2,17 +2,22 @@
 //!
 //! The tokens' vectors are packed first, by all threads together; then each thread takes panels of weights, dequantizes
 //! and packs as much of one as the cache holds, and multiplies it with all tokens. How precise the factors are depends
-//! on the level: bf16 where the processor multiplies it, f32 elsewhere, and bytes where those are quicker
-//! and may be ([`bytes`]). Sums are f32.
+//! on the level: bf16 where the processor multiplies it, f32 elsewhere, and integers where those are quicker
+//! and may be ([`form`]). Sums are f32.
 
 mod back;
 mod bytes;
 mod bytes_tile;
+mod form;
 mod forward;
+mod integers;
+mod integers_tile;
 mod kernel;
 mod pack;
+mod pairs;
 mod plan;
 mod quantize;
+mod shorts;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -22,9 +27,13 @@ mod vector;
 
 use super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch};
 use back::Back;
-use bytes::{Any, Bytes, Form, Signs};
+use bytes::{Any, Bytes, Signs};
+use form::Form;
 use forward::Forward;
+use integers::OfIntegers;
 use kernel::{Avx2, Avx512, Bf16};
+use pairs::Pairs;
+use shorts::Shorts;
 
 /// Evaluates an expression with `K` as the kernel of a level; nothing for [`Level::None`].
 macro_rules! with_kernel {
@@ -47,29 +56,66 @@ macro_rules! with_kernel {
     };
 }
 
-/// As [`with_kernel`], for a product that may be one of bytes.
+/// As [`with_kernel`], for a product that may be one of integers.
 macro_rules! with_kernel_for {
     ($product:expr, $level:expr, $K:ident => $do:expr) => {
         match Form::of($product, $level) {
             None => with_kernel!($level, $K => $do),
-            Some(Form::Signed8) => {
+            Some(Form::Signed32) => {
                 type $K = Bytes<8, Signs>;
                 Some($do)
             }
-            Some(Form::Any8) => {
+            Some(Form::Any32) => {
                 type $K = Bytes<8, Any>;
                 Some($do)
             }
-            Some(Form::Signed4) => {
+            Some(Form::Signed16) => {
                 type $K = Bytes<4, Signs>;
                 Some($do)
             }
-            Some(Form::Any4) => {
+            Some(Form::Any16) => {
                 type $K = Bytes<4, Any>;
+                Some($do)
+            }
+            Some(Form::FourBits32) => {
+                type $K = OfIntegers<Pairs<8, 8, 8>>;
+                Some($do)
+            }
+            Some(Form::FiveBits32) => {
+                type $K = OfIntegers<Pairs<8, 4, 16>>;
+                Some($do)
+            }
+            Some(Form::ThreeBits16) => {
+                type $K = OfIntegers<Pairs<4, 4, 4>>;
+                Some($do)
+            }
+            Some(Form::SixBits16) => {
+                type $K = OfIntegers<Pairs<4, 2, 32>>;
+                Some($do)
+            }
+            Some(Form::Short32) => {
+                type $K = OfIntegers<Shorts<16, false>>;
+                Some($do)
+            }
+            Some(Form::ShortShifted32) => {
+                type $K = OfIntegers<Shorts<16, true>>;
+                Some($do)
+            }
+            Some(Form::Short16) => {
+                type $K = OfIntegers<Shorts<8, false>>;
+                Some($do)
+            }
+            Some(Form::ShortShifted16) => {
+                type $K = OfIntegers<Shorts<8, true>>;
                 Some($do)
             }
         }
     };
+}
+
+/// Whether the tokens of this product would be rounded to bytes.
+pub(crate) fn is_of_bytes(product: &Product, level: Level) -> bool {
+    Form::of(product, level).is_some_and(Form::is_of_bytes)
 }
 
 /// The memory to work with; `None` if there is no GEMM for this product.

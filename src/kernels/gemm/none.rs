@@ -2,6 +2,11 @@
 
 use super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch};
 
+/// There is no product.
+pub(crate) fn is_of_bytes(_product: &Product, _level: Level) -> bool {
+    false
+}
+
 /// None.
 pub(crate) fn need(_product: &Product, _level: Level) -> Option<Need> {
     None

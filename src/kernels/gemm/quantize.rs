@@ -61,3 +61,93 @@ fn largest(low: __m512, high: __m512) -> f32 {
     let [low, high] = [low, high].map(|x| _mm512_and_si512(_mm512_castps_si512(x), mask));
     f32::from_bits(_mm512_reduce_max_epu32(_mm512_max_epu32(low, high)))
 }
+
+/// As [`quantize`], for weights of [`Any`](super::bytes::Any) offset.
+///
+/// # Safety
+/// The processor has AVX2. As for [`quantize`].
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn quantize_narrow<const GROUP: usize>(
+    x: *const f32,
+    n: usize,
+    to: *mut u32,
+    stride: usize,
+) {
+    for group in 0..n / (4 * GROUP) {
+        // SAFETY: a group of the caller's.
+        unsafe {
+            let (x, to) = (x.add(group * 4 * GROUP), to.add(group * stride));
+            let (scale, inverse) = scale_of(x, GROUP / 2, 127.0);
+            let mut sum = _mm256_setzero_si256();
+            for i in 0..GROUP / 2 {
+                let q = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x.add(8 * i)), inverse));
+                sum = _mm256_add_epi32(sum, q);
+                let q =
+                    _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256::<1>(q));
+                _mm_storel_epi64(to.add(2 * i).cast(), _mm_packs_epi16(q, q));
+            }
+            *to.add(GROUP) = scale.to_bits();
+            let sum = reduced(sum, |a, b| _mm_add_epi32(a, b));
+            *to.add(GROUP + 1) = (scale * sum as f32).to_bits();
+        }
+    }
+}
+
+/// All integers of a vector together.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn reduced(x: __m256i, join: impl Fn(__m128i, __m128i) -> __m128i) -> i32 {
+    let four = join(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+    let two = join(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+    _mm_cvtsi128_si32(join(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
+}
+
+/// As [`quantize_narrow`], to 16 bits, two in a word.
+///
+/// # Safety
+/// As for [`quantize_narrow`].
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn quantize_finely<const GROUP: usize>(
+    x: *const f32,
+    n: usize,
+    to: *mut u32,
+    stride: usize,
+) {
+    for group in 0..n / (2 * GROUP) {
+        // SAFETY: a group of the caller's.
+        unsafe {
+            let (x, to) = (x.add(group * 2 * GROUP), to.add(group * stride));
+            let (scale, inverse) = scale_of(x, GROUP / 4, 32767.0);
+            let mut sum = _mm256_setzero_si256();
+            for i in 0..GROUP / 4 {
+                let q = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x.add(8 * i)), inverse));
+                sum = _mm256_add_epi32(sum, q);
+                let q =
+                    _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256::<1>(q));
+                _mm_storeu_si128(to.add(4 * i).cast(), q);
+            }
+            *to.add(GROUP) = scale.to_bits();
+            let sum = reduced(sum, |a, b| _mm_add_epi32(a, b));
+            *to.add(GROUP + 1) = (scale * sum as f32).to_bits();
+        }
+    }
+}
+
+/// What makes the largest of some vectors `most` or `-most`, and its inverse.
+///
+/// # Safety
+/// The processor has AVX2, and the vectors are there.
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn scale_of(x: *const f32, vectors: usize, most: f32) -> (f32, __m256) {
+    let (mut largest, size) = (_mm256_setzero_si256(), _mm256_set1_epi32(i32::MAX));
+    for i in 0..vectors {
+        // SAFETY: the caller's vector.
+        let x = unsafe { _mm256_loadu_si256(x.add(8 * i).cast()) };
+        // As integers, of which those of NaNs are the largest.
+        largest = _mm256_max_epu32(largest, _mm256_and_si256(x, size));
+    }
+    let largest = f32::from_bits(reduced(largest, |a, b| _mm_max_epu32(a, b)) as u32);
+    let inverse = if largest > 0.0 { most / largest } else { 0.0 };
+    (largest / most, _mm256_set1_ps(inverse))
+}

@@ -41,22 +41,50 @@ pub(super) unsafe fn compute<V: Vector, const T: usize>(tile: &Tile) {
                 *sums = [V::load(from), V::load(from.add(V::LANES))];
             }
         }
-        let (mut weights, mut tokens, mut next) = (tile.weights, tile.tokens, tile.next);
-        for _ in 0..tile.words {
-            let [a, b] = [V::words(weights), V::words(weights.add(V::LANES))];
-            _mm_prefetch::<_MM_HINT_T0>(next.cast());
-            for (t, sums) in sums.iter_mut().enumerate() {
-                let x = V::splat(tokens.add(t));
-                *sums = [V::add(sums[0], a, x), V::add(sums[1], b, x)];
+        let mut at = Place { weights: tile.weights, tokens: tile.tokens };
+        let mut next = tile.next;
+        for _ in 0..tile.words / V::UNROLLED {
+            for line in (0..T * V::UNROLLED).step_by(16) {
+                _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(line).cast());
             }
-            weights = weights.add(2 * V::LANES);
-            tokens = tokens.add(T);
-            next = next.wrapping_add(T);
+            for _ in 0..V::UNROLLED {
+                at.add::<V, T>(&mut sums);
+            }
+            next = next.wrapping_add(T * V::UNROLLED);
+        }
+        for _ in 0..tile.words % V::UNROLLED {
+            at.add::<V, T>(&mut sums);
         }
         for (t, sums) in sums.iter().enumerate() {
             let to = tile.to.add(t * tile.to_stride);
             V::store(to, sums[0]);
             V::store(to.add(V::LANES), sums[1]);
+        }
+    }
+}
+
+/// Where a tile's next word is read.
+struct Place {
+    weights: *const u32,
+    tokens: *const u32,
+}
+
+impl Place {
+    /// Adds a word's products, and goes on.
+    ///
+    /// # Safety
+    /// As for [`compute`]; there is a word left.
+    #[inline(always)]
+    unsafe fn add<V: Vector, const T: usize>(&mut self, sums: &mut [[V::Sums; 2]; T]) {
+        // SAFETY: the caller's word.
+        unsafe {
+            let [a, b] = [V::words(self.weights), V::words(self.weights.add(V::LANES))];
+            for (t, sums) in sums.iter_mut().enumerate() {
+                let x = V::splat(self.tokens.add(t));
+                *sums = [V::add(sums[0], a, x), V::add(sums[1], b, x)];
+            }
+            self.weights = self.weights.add(2 * V::LANES);
+            self.tokens = self.tokens.add(T);
         }
     }
 }

@@ -12,6 +12,8 @@ pub(super) trait Vector {
     type Words: Copy;
     /// How many.
     const LANES: usize;
+    /// Words that the innermost loop takes at a time: where it would be too short.
+    const UNROLLED: usize;
 
     /// Nothing added up yet.
     ///
@@ -53,7 +55,7 @@ pub(super) trait Vector {
 macro_rules! vector {
     (
         $(#[$doc:meta])*
-        $name:ident: $lanes:literal of $sums:ty, $words:ty;
+        $name:ident: $lanes:literal of $sums:ty, $words:ty, unrolled $unrolled:literal;
         $zero:ident, $load:ident, $store:ident, $words_at:ident, $splat:ident,
         |$s:ident, $a:ident, $b:ident| $add:expr
     ) => {
@@ -64,6 +66,7 @@ macro_rules! vector {
             type Sums = $sums;
             type Words = $words;
             const LANES: usize = $lanes;
+            const UNROLLED: usize = $unrolled;
 
             #[inline(always)]
             unsafe fn zero() -> $sums {
@@ -106,7 +109,7 @@ macro_rules! vector {
 
 vector!(
     /// AVX-512 BF16: a word holds two brain floats, whose products go into one sum.
-    Bf16x32: 16 of __m512, __m512i;
+    Bf16x32: 16 of __m512, __m512i, unrolled 1;
     _mm512_setzero_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_loadu_si512, _mm512_set1_epi32,
     |sums, a, b| _mm512_dpbf16_ps(sums, brain_floats(a), brain_floats(b))
 );
@@ -120,14 +123,14 @@ fn brain_floats(words: __m512i) -> __m512bh {
 
 vector!(
     /// AVX-512 F: a word holds one f32.
-    F32x16: 16 of __m512, __m512;
+    F32x16: 16 of __m512, __m512, unrolled 1;
     _mm512_setzero_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_loadu_ps, _mm512_set1_ps,
     |sums, a, b| _mm512_fmadd_ps(a, b, sums)
 );
 
 vector!(
     /// AVX2 and FMA: a word holds one f32.
-    F32x8: 8 of __m256, __m256;
+    F32x8: 8 of __m256, __m256, unrolled 4;
     _mm256_setzero_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_loadu_ps, _mm256_set1_ps,
     |sums, a, b| _mm256_fmadd_ps(a, b, sums)
 );

@@ -123,7 +123,12 @@ impl Case {
             format!("{:?} {}x{} {}", self.weight_type, self.rows(), self.width, self.targets.len());
         for level in levels() {
             let got = self.run(level, 1, true);
-            let bound = if level == Level::Avx512Bf16 { 0.02 } else { 1e-5 };
+            // What the numbers are rounded to: brain floats, 16 bits of the largest near them, nothing.
+            let bound = match level {
+                Level::Avx512Bf16 => 0.02,
+                Level::Avx2 => 2e-4,
+                _ => 1e-5,
+            };
             let difference = got.loss.iter().zip(&expected.loss);
             let worst = difference.map(|(g, e)| (f64::from(*g) - e).abs()).fold(0.0, f64::max);
             assert!(worst < 3.0 * bound, "{name} {}: loss {worst}", level.name());

@@ -1,0 +1,195 @@
+//! Products of integers against those in f64 of the same weights with tokens that are rounded as the kernel rounds them.
+
+use super::super::super::oracle::{self, Random};
+use super::super::super::testing::{Together, levels, run_crew};
+use super::super::super::{Level, Product, Queue, Weight, WeightType};
+use super::Form;
+
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    weight_type: WeightType,
+    to_bytes: bool,
+    rows: usize,
+    width: usize,
+    tokens: usize,
+    seed: u64,
+}
+
+impl Case {
+    /// Elements that share a scale of the token's.
+    fn group(&self) -> usize {
+        use WeightType::*;
+        if matches!(self.weight_type, Q2K | Q3K | Q6K) { 16 } else { 32 }
+    }
+
+    fn tokens(&self) -> Vec<f32> {
+        oracle::random_floats(self.tokens * self.width, self.seed ^ 1)
+    }
+
+    fn weights(&self) -> Vec<u8> {
+        oracle::random_weight(self.weight_type, self.rows, self.width, self.seed)
+    }
+
+    /// `y`, computed by so many threads; its rows and those of `x` have gaps.
+    fn run(&self, data: &[u8], x: &[f32], level: Level, threads: usize) -> Vec<f32> {
+        let mut apart = vec![f32::NAN; self.tokens * (self.width + 3)];
+        for (to, from) in apart.chunks_mut(self.width + 3).zip(x.chunks(self.width)) {
+            to[..self.width].copy_from_slice(from);
+        }
+        let y_stride = self.rows + 2;
+        let mut y = vec![-1.5; self.tokens * y_stride];
+        let product = Together(Product {
+            weight: Weight {
+                weight_type: self.weight_type,
+                data: data.as_ptr(),
+                stride: self.weight_type.bytes_of(self.width),
+                rows: self.rows,
+                width: self.width,
+            },
+            x: apart.as_ptr(),
+            x_stride: self.width + 3,
+            tokens: self.tokens,
+            y: y.as_mut_ptr(),
+            y_stride,
+            to_bytes: self.to_bytes,
+        });
+        let need = super::super::need(product.get(), level).expect("a GEMM");
+        run_crew(threads, need, |crew, scratch| {
+            // SAFETY: the vectors are as long as the product says.
+            unsafe { super::super::run(product.get(), level, crew, scratch, &mut Queue::new(0)) }
+        });
+        assert!(y.chunks(y_stride).all(|y| y[self.rows..] == [-1.5; 2]), "{self:?}");
+        y.chunks(y_stride).flat_map(|y| y[..self.rows].to_vec()).collect()
+    }
+
+    fn check(&self, level: Level) {
+        self.check_with(&self.weights(), &self.tokens(), level);
+    }
+
+    fn check_with(&self, data: &[u8], x: &[f32], level: Level) {
+        let form = form(self.weight_type, self.to_bytes, level).expect("a form");
+        let most = if form.is_of_bytes() { 127.0 } else { 32767.0 };
+        let rounded: Vec<f32> = x.chunks(self.group()).flat_map(|x| rounded(x, most)).collect();
+        let weights = oracle::dequantize(self.weight_type, data, self.width);
+        let expected = oracle::product(&weights, self.rows, self.width, &rounded, self.tokens);
+        let y = self.run(data, x, level, 1);
+        let error = oracle::relative_error(&y, &expected);
+        // What summing up in f32 costs, and that an element between two integers may become the other.
+        assert!(error < 1e-4, "{self:?} {level:?}: {error:e}");
+        let again = self.run(data, x, level, 3);
+        let same = y.iter().zip(&again).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same, "{self:?}: threads differ");
+    }
+}
+
+/// A group as fractions of its largest element.
+fn rounded(x: &[f32], most: f32) -> Vec<f32> {
+    let largest = x.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    let (scale, inverse) = (largest / most, if largest > 0.0 { most / largest } else { 0.0 });
+    x.iter().map(|x| scale * (x * inverse).round_ties_even()).collect()
+}
+
+fn form(weight_type: WeightType, to_bytes: bool, level: Level) -> Option<Form> {
+    let (data, x, y) = (std::ptr::null(), std::ptr::null(), std::ptr::null_mut());
+    let weight = Weight { weight_type, data, stride: 0, rows: 1, width: 256 };
+    Form::of(&Product { weight, x, x_stride: 256, tokens: 64, y, y_stride: 1, to_bytes }, level)
+}
+
+/// All that is multiplied as integers.
+fn kinds() -> impl Iterator<Item = (Level, WeightType, bool)> {
+    let types = || WeightType::KNOWN.into_iter().map(|(_, known)| known);
+    levels()
+        .into_iter()
+        .flat_map(move |level| types().map(move |known| (level, known)))
+        .flat_map(|(level, known)| [true, false].map(|to_bytes| (level, known, to_bytes)))
+        .filter(|(level, known, to_bytes)| form(*known, *to_bytes, *level).is_some())
+}
+
+#[test]
+fn every_type_and_shape_is_right() {
+    let mut random = Random(1);
+    for (level, weight_type, to_bytes) in kinds() {
+        for _ in 0..6 {
+            let block = weight_type.block();
+            let case = Case {
+                weight_type,
+                to_bytes,
+                rows: 1 + random.below(70),
+                width: block * (1 + random.below(1 + 640 / block)),
+                tokens: 1 + random.below(40),
+                seed: random.next(),
+            };
+            case.check(level);
+        }
+    }
+}
+
+#[test]
+fn shapes_beyond_every_block_are_right() {
+    use WeightType::*;
+    for (level, weight_type, to_bytes) in kinds() {
+        if matches!(weight_type, Q8_0 | Q3K | Q6K | Q4K) {
+            Case { weight_type, to_bytes, rows: 33, width: 2304, tokens: 600, seed: 2 }
+                .check(level);
+        }
+        // One panel for many tokens: the threads share them.
+        if matches!(weight_type, Q5_0) {
+            Case { weight_type, to_bytes, rows: 7, width: 1056, tokens: 150, seed: 3 }.check(level);
+        }
+    }
+}
+
+#[test]
+fn a_token_that_is_no_number_concerns_no_other_and_zeros_give_zeros() {
+    for (level, weight_type, to_bytes) in kinds() {
+        let case = Case { weight_type, to_bytes, rows: 37, width: 512, tokens: 14, seed: 4 };
+        let mut x = case.tokens();
+        x[3 * 512 + 100] = f32::NAN;
+        x[5 * 512 + 511] = f32::INFINITY;
+        x[7 * 512..8 * 512].fill(0.0);
+        for (t, y) in case.run(&case.weights(), &x, level, 2).chunks(case.rows).enumerate() {
+            let bad = t == 3 || t == 5;
+            assert!(y.iter().all(|y| y.is_finite() != bad), "{weight_type:?}, token {t}");
+            assert!(t != 7 || y.iter().all(|y| *y == 0.0), "{weight_type:?}");
+        }
+    }
+}
+
+#[test]
+fn floats_are_not_rounded_and_bytes_only_made_where_they_may_be() {
+    use WeightType::*;
+    for (level, weight_type, to_bytes) in kinds() {
+        assert!(weight_type.block() > 1, "{weight_type:?}");
+        let is_of_bytes = form(weight_type, to_bytes, level).is_some_and(Form::is_of_bytes);
+        let too_large = level == Level::Avx2 && matches!(weight_type, Q8_0 | Iq4Nl | Iq4Xs);
+        assert_eq!(is_of_bytes, to_bytes && !too_large, "{level:?} {weight_type:?}");
+    }
+    for level in [Level::None, Level::Avx512] {
+        assert_eq!(form(Q4_0, true, level), None);
+    }
+    assert_eq!(form(Q4_0, false, Level::Avx512Vnni), None);
+}
+
+/// The largest quants and the largest tokens: their sums are the largest that there can be.
+#[test]
+fn the_largest_sums_fit() {
+    use WeightType::*;
+    for (level, weight_type, to_bytes) in kinds() {
+        let case = Case { weight_type, to_bytes, rows: 17, width: 256, tokens: 5, seed: 6 };
+        // Where the scales of a block are, in f16.
+        let scales = match weight_type {
+            Q2K => 80..84,
+            Q3K => 108..110,
+            Q6K => 208..210,
+            _ => 0..4,
+        };
+        for (byte, x) in [(0, 3.0), (0, -3.0), (0xff, 3.0), (0xff, -3.0), (0x80, 3.0)] {
+            let mut data = case.weights();
+            for block in data.chunks_exact_mut(weight_type.bytes()) {
+                let others = block.iter_mut().enumerate().filter(|(i, _)| !scales.contains(i));
+                others.for_each(|(_, quants)| *quants = byte);
+            }
+            case.check_with(&data, &vec![x; case.tokens * case.width], level);
+        }
+    }
+}
