@@ -21,14 +21,23 @@ mod rows;
 mod supers;
 mod words;
 
-use super::{Crew, Level, Need, Product, Queue, Scratch};
+use super::{Crew, Level, Need, Product, Queue, Scratch, WeightType};
 
 /// More tokens than this are for other kernels.
 const TOKENS: usize = 8;
 
 /// The memory to work with; `None` if there is no kernel for this product.
 pub(crate) fn need(p: &Product, level: Level) -> Option<Need> {
-    if float::offers(p, level) { Some(Need::default()) } else { quantized::need(p, level) }
+    use WeightType::*;
+    // With AVX2 and one token, the engine's own kernels for these types are quicker.
+    let is_slow = matches!(p.weight.weight_type, F32 | F16 | Bf16 | Q6K);
+    if level == Level::Avx2 && p.tokens == 1 && is_slow {
+        None
+    } else if float::offers(p, level) {
+        Some(Need::default())
+    } else {
+        quantized::need(p, level)
+    }
 }
 
 /// Computes it. Every thread of the crew calls this; some return before all values are there.

@@ -85,10 +85,8 @@ impl Kernel {
 pub(crate) fn need(p: &Product, level: Level) -> Option<Need> {
     let kernel = Kernel::of(p.weight.weight_type, level)?;
     let w = &p.weight;
-    // The engine's own kernel for this type is quicker with AVX2 and one token.
-    let is_slow = level == Level::Avx2 && matches!(w.weight_type, WeightType::Q6K) && p.tokens == 1;
     let fits = (1..=TOKENS).contains(&p.tokens) && w.width.is_multiple_of(w.weight_type.block());
-    (fits && !is_slow).then(|| Need { shared: 0, own: p.tokens * kernel.layout.bytes(w.width) })
+    fits.then(|| Need { shared: 0, own: p.tokens * kernel.layout.bytes(w.width) })
 }
 
 /// Computes it. Every thread of the crew calls this.

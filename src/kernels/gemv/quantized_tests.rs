@@ -26,12 +26,6 @@ fn levels_of(weight_type: WeightType) -> Vec<Level> {
     levels().into_iter().filter(has_kernel).collect()
 }
 
-/// What a product works with, even if it is not offered because the engine is quicker.
-fn need_at_least(p: &Product, level: Level) -> Need {
-    let two = need(&Product { tokens: p.tokens.max(2), ..*p }, level);
-    need(p, level).or(two).unwrap()
-}
-
 /// Elements that share a scale when they are quantized.
 const BLOCK: usize = 32;
 
@@ -77,7 +71,7 @@ impl Case {
         let (x, y_at) = (x[1..].as_ptr(), y.as_mut_ptr());
         let p =
             &Together(Product { weight, x, x_stride, tokens, y: y_at, y_stride, to_bytes: true });
-        let need = need_at_least(&p.0, level);
+        let need = need(&p.0, level);
         run_crew(threads, need, |crew, scratch| {
             // SAFETY: the vectors have the rows, the scratch what is needed; the level is one of the processor's.
             unsafe { run(&p.0, level, crew, scratch, &mut Queue::new(0)) }
@@ -226,7 +220,7 @@ fn nothing_behind_the_last_row_is_read() {
                     to_bytes: true,
                 };
                 let p = &Together(p);
-                run_crew(1, need_at_least(&p.0, level), |crew, scratch| {
+                run_crew(1, need(&p.0, level), |crew, scratch| {
                     // SAFETY: as in the other tests.
                     unsafe { run(&p.0, level, crew, scratch, &mut Queue::new(0)) }
                 });
