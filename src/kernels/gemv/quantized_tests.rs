@@ -71,7 +71,7 @@ impl Case {
         let (x, y_at) = (x[1..].as_ptr(), y.as_mut_ptr());
         let p =
             &Together(Product { weight, x, x_stride, tokens, y: y_at, y_stride, to_bytes: true });
-        let need = need(&p.0, level);
+        let need = need(&p.0, level).expect("a kernel");
         run_crew(threads, need, |crew, scratch| {
             // SAFETY: the vectors have the rows, the scratch what is needed; the level is one of the processor's.
             unsafe { run(&p.0, level, crew, scratch, &mut Queue::new(0)) }
@@ -220,7 +220,7 @@ fn nothing_behind_the_last_row_is_read() {
                     to_bytes: true,
                 };
                 let p = &Together(p);
-                run_crew(1, need(&p.0, level), |crew, scratch| {
+                run_crew(1, need(&p.0, level).expect("a kernel"), |crew, scratch| {
                     // SAFETY: as in the other tests.
                     unsafe { run(&p.0, level, crew, scratch, &mut Queue::new(0)) }
                 });
