@@ -81,7 +81,7 @@ struct Block<const R: usize, const ADD: bool>(Product);
 impl<const R: usize, const ADD: bool> Kernel for Block<R, ADD> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        let Product { depth, left, right, out, factors, .. } = self.0;
+        let Product { depth, out, factors, .. } = self.0;
         // SAFETY: the caller's.
         unsafe {
             let mut sums = [[L::splat(0.0); 2]; R];
@@ -93,19 +93,41 @@ impl<const R: usize, const ADD: bool> Kernel for Block<R, ADD> {
                     }
                 }
             }
-            for i in 0..depth {
-                let b = right.at.add(i * right.row);
-                let b = [L::load(b), L::load(b.add(L::N))];
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let a = L::splat(*left.at.add(r * left.row + i));
-                    for (sum, b) in sums.iter_mut().zip(b) {
-                        *sum = L::fma(a, b, *sum);
-                    }
+            let mut i = 0;
+            while i + L::UNROLLED <= depth {
+                for i in i..i + L::UNROLLED {
+                    self.step::<L>(i, &mut sums);
                 }
+                i += L::UNROLLED;
+            }
+            for i in i..depth {
+                self.step::<L>(i, &mut sums);
             }
             for (r, sums) in sums.into_iter().enumerate() {
                 for (c, sum) in sums.into_iter().enumerate() {
                     L::store(out.at.add(r * out.row + c * L::N), sum);
+                }
+            }
+        }
+    }
+}
+
+impl<const R: usize, const ADD: bool> Block<R, ADD> {
+    /// Adds the products of a column of the left matrix with a row of the right one.
+    ///
+    /// # Safety
+    /// As [`Product::run`]; there are more than `i`.
+    #[inline(always)]
+    unsafe fn step<L: Lanes>(&self, i: usize, sums: &mut [[L::V; 2]; R]) {
+        let Product { left, right, .. } = self.0;
+        // SAFETY: the caller's.
+        unsafe {
+            let b = right.at.add(i * right.row);
+            let b = [L::load(b), L::load(b.add(L::N))];
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let a = L::splat(*left.at.add(r * left.row + i));
+                for (sum, b) in sums.iter_mut().zip(b) {
+                    *sum = L::fma(a, b, *sum);
                 }
             }
         }

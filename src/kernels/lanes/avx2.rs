@@ -35,6 +35,7 @@ impl Lanes for F32x8 {
     type V = __m256;
     const N: usize = 8;
     const ROWS: usize = 6;
+    const UNROLLED: usize = 4;
     const FEW_ROWS: usize = 2;
 
     #[inline(always)]

@@ -23,6 +23,7 @@ impl Lanes for F32x16 {
     type V = __m512;
     const N: usize = 16;
     const ROWS: usize = 12;
+    const UNROLLED: usize = 1;
     const FEW_ROWS: usize = 4;
 
     #[inline(always)]

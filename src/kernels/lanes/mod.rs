@@ -34,6 +34,8 @@ pub(crate) trait Lanes {
     const N: usize;
     /// Rows that a block of sums has, two vectors wide, so that nearly all registers are used.
     const ROWS: usize;
+    /// Steps of a loop over sums that are taken at a time: where one alone is too short.
+    const UNROLLED: usize;
     /// Rows whose sums fit in registers if keys and values are read only once for them.
     const FEW_ROWS: usize;
 
