@@ -14,6 +14,10 @@ use super::table::Kernel;
 use crate::ggml::shim;
 use crate::kernels::{Crew, Level, Need, Shared};
 
+#[cfg(test)]
+#[path = "compute_tests.rs"]
+mod tests;
+
 /// A node that a kernel computes in this run.
 pub(super) struct Record {
     node: *mut sys::ggml_tensor,

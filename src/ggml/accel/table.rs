@@ -17,6 +17,9 @@ pub(super) enum Kernel {
     Norm(NormForward),
     Gate(GateForward),
     Rope(Rope),
+    /// Panics on the thread of this number, while the others wait for it.
+    #[cfg(test)]
+    Broken(usize),
 }
 
 /// How a node is read, with the one that follows; `None`: its shapes, types or memory are not what a kernel takes.
@@ -57,6 +60,8 @@ impl Kernel {
             Self::Norm(norm) => norm.need(level),
             Self::Gate(gate) => gate.need(level),
             Self::Rope(rope) => rope.need(level),
+            #[cfg(test)]
+            Self::Broken(_) => Some(Need::default()),
         }
     }
 
@@ -73,6 +78,10 @@ impl Kernel {
                 Self::Norm(norm) => norm.run(level, crew, scratch),
                 Self::Gate(gate) => gate.run(level, crew, scratch),
                 Self::Rope(rope) => rope.run(level, crew, scratch),
+                #[cfg(test)]
+                Self::Broken(who) if crew.index == *who => panic!("a kernel's mistake"),
+                #[cfg(test)]
+                Self::Broken(_) => crew.wait(),
             }
         }
     }
