@@ -69,6 +69,7 @@ fn few_and_many_tokens_have_their_own_kernels() {
     }
     assert_eq!(way(WeightType::Q4K, Level::Avx2, 8), Some(Way::Few));
     assert_eq!(way(WeightType::Q4K, Level::Avx2, 9), Some(Way::Many));
+    assert_eq!(way(WeightType::Q5_0, Level::Avx2, 512), Some(Way::Many));
     assert_eq!(way(WeightType::Q5_0, Level::None, 512), None);
     assert_eq!(way(WeightType::Q5_0, Level::Avx512, 0), None);
 }

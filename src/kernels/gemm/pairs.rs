@@ -29,7 +29,7 @@ impl<const GROUP: usize, const DEPTH: usize, const BIAS: u8> Integers
 
     unsafe fn token(x: *const f32, n: usize, to: *mut u32, stride: usize) {
         // SAFETY: the caller's.
-        unsafe { quantize_narrow::<GROUP>(x, n, to, stride) }
+        unsafe { quantize_narrow::<GROUP, 4>(x, n, to, stride) }
     }
 
     #[inline(always)]

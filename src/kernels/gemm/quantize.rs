@@ -62,29 +62,36 @@ fn largest(low: __m512, high: __m512) -> f32 {
     f32::from_bits(_mm512_reduce_max_epu32(_mm512_max_epu32(low, high)))
 }
 
-/// As [`quantize`], for weights of [`Any`](super::bytes::Any) offset.
+/// As [`quantize`], for weights of [`Any`](super::bytes::Any) offset: to bytes, four in a word, or to 16 bits, two.
 ///
 /// # Safety
 /// The processor has AVX2. As for [`quantize`].
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn quantize_narrow<const GROUP: usize>(
+pub(super) unsafe fn quantize_narrow<const GROUP: usize, const PER_WORD: usize>(
     x: *const f32,
     n: usize,
     to: *mut u32,
     stride: usize,
 ) {
-    for group in 0..n / (4 * GROUP) {
+    let most = if PER_WORD == 4 { 127.0 } else { 32767.0 };
+    let vectors = PER_WORD * GROUP / 8;
+    for group in 0..n / (PER_WORD * GROUP) {
         // SAFETY: a group of the caller's.
         unsafe {
-            let (x, to) = (x.add(group * 4 * GROUP), to.add(group * stride));
-            let (scale, inverse) = scale_of(x, GROUP / 2, 127.0);
+            let (x, to) = (x.add(group * PER_WORD * GROUP), to.add(group * stride));
+            let (scale, inverse) = scale_of(x, vectors, most);
             let mut sum = _mm256_setzero_si256();
-            for i in 0..GROUP / 2 {
+            for i in 0..vectors {
                 let q = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x.add(8 * i)), inverse));
                 sum = _mm256_add_epi32(sum, q);
                 let q =
                     _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256::<1>(q));
-                _mm_storel_epi64(to.add(2 * i).cast(), _mm_packs_epi16(q, q));
+                let to = to.add(8 / PER_WORD * i).cast();
+                if PER_WORD == 4 {
+                    _mm_storel_epi64(to, _mm_packs_epi16(q, q));
+                } else {
+                    _mm_storeu_si128(to, q);
+                }
             }
             *to.add(GROUP) = scale.to_bits();
             let sum = reduced(sum, |a, b| _mm_add_epi32(a, b));
@@ -100,37 +107,6 @@ fn reduced(x: __m256i, join: impl Fn(__m128i, __m128i) -> __m128i) -> i32 {
     let four = join(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
     let two = join(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
     _mm_cvtsi128_si32(join(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
-}
-
-/// As [`quantize_narrow`], to 16 bits, two in a word.
-///
-/// # Safety
-/// As for [`quantize_narrow`].
-#[target_feature(enable = "avx2")]
-pub(super) unsafe fn quantize_finely<const GROUP: usize>(
-    x: *const f32,
-    n: usize,
-    to: *mut u32,
-    stride: usize,
-) {
-    for group in 0..n / (2 * GROUP) {
-        // SAFETY: a group of the caller's.
-        unsafe {
-            let (x, to) = (x.add(group * 2 * GROUP), to.add(group * stride));
-            let (scale, inverse) = scale_of(x, GROUP / 4, 32767.0);
-            let mut sum = _mm256_setzero_si256();
-            for i in 0..GROUP / 4 {
-                let q = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x.add(8 * i)), inverse));
-                sum = _mm256_add_epi32(sum, q);
-                let q =
-                    _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256::<1>(q));
-                _mm_storeu_si128(to.add(4 * i).cast(), q);
-            }
-            *to.add(GROUP) = scale.to_bits();
-            let sum = reduced(sum, |a, b| _mm_add_epi32(a, b));
-            *to.add(GROUP + 1) = (scale * sum as f32).to_bits();
-        }
-    }
 }
 
 /// What makes the largest of some vectors `most` or `-most`, and its inverse.

@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 use super::super::{Weight, dequant};
 use super::integers::Integers;
 use super::integers_tile::{Both, here, vectors};
-use super::quantize::quantize_finely;
+use super::quantize::quantize_narrow;
 
 /// 16-bit integers in groups of so many words, at most 16: the sum of 32 products of a byte and one of them is less
 /// than 2^31.
@@ -28,7 +28,7 @@ impl<const GROUP: usize, const OFFSETS: bool> Integers for Shorts<GROUP, OFFSETS
 
     unsafe fn token(x: *const f32, n: usize, to: *mut u32, stride: usize) {
         // SAFETY: the caller's.
-        unsafe { quantize_finely::<GROUP>(x, n, to, stride) }
+        unsafe { quantize_narrow::<GROUP, 2>(x, n, to, stride) }
     }
 
     #[inline(always)]
