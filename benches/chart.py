@@ -4,7 +4,7 @@ import math
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 70, 230, 40, 50
-COLOURS = ("#0b7285", "#e8590c", "#2b8a3e", "#c92a2a", "#5f3dc4", "#868e96")
+COLOURS = ("#0b7285", "#e8590c", "#2b8a3e", "#c92a2a", "#5f3dc4", "#868e96", "#e64980", "#f08c00", "#1c7ed6", "#212529")
 
 
 def ticks(low, high):

@@ -1,6 +1,7 @@
 """The sections of run.py about our own CPU kernels: prompts, decoding, sizes of batches, accuracy."""
 
 import json
+import pathlib
 import subprocess
 
 import chart
@@ -12,6 +13,7 @@ LARGE_TYPES = ("Q4_K_M", "Q8_0", "Q4_0")
 ALL_TYPES = (*TYPES, "F32", "Q5_1", "Q2_K", "Q3_K_M", "Q5_K_M", "IQ4_NL", "IQ4_XS")
 POINTS = ("decode:4096", "decode:512", "decode:32", "prompt:512", "prompt:2048")
 LARGE_POINTS = ("decode:512", "decode:32", "prompt:512")
+BATCH_FILES = (("SmolLM2", ("Q4_K_M", "Q4_0", "Q8_0", "F16")), ("Gemma", ("Q8_0",)))
 BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 512, 2048, 4096)
 STEPS, LEAST = 32, 128
 
@@ -24,6 +26,12 @@ def ready():
 def tokens_of(point):
     kind, n = point.split(":")
     return STEPS if kind == "decode" else int(n) * max(1, LEAST // int(n))
+
+
+def picture(name):
+    """Where a chart of this kind of processor lies: those of others stay."""
+    level = "avx512" if "avx512f" in pathlib.Path("/proc/cpuinfo").read_text().split() else "avx2"
+    return ROOT / f"benches/{name}-{level}.svg"
 
 
 def measured(programs, model, points, o, repeats):
@@ -57,9 +65,7 @@ def batch(o):
     ready()
     rows, curves = [], {}
     points = [f"prompt:{n}" for n in BATCHES]
-    for name, kind in (("SmolLM2", "Q4_K_M"), ("SmolLM2", "Q4_0"), ("Gemma", "Q8_0")):
-        if o.model not in name:
-            continue
+    for name, kind in ((n, k) for n, kinds in BATCH_FILES for k in kinds if o.model in n and o.type in k):
         ours, native = measured(("nestling", "native"), weights.file(name, kind), points, o, max(o.rounds, 12))
         for n, point in zip(BATCHES, points):
             found = interval([b / a for a, b in zip(ours[point], native[point])])
@@ -67,7 +73,8 @@ def batch(o):
             for label, rate in zip(("Nestling", "native"), rates):
                 curves.setdefault(f"{label}, {name} {kind}", []).append((n, rate))
             rows.append([name, kind, n, *(f"{rate:.0f}" for rate in rates), "{:.2f}".format(found[0]), f"{found[1]:.2f}"])
-    chart.lines(ROOT / "benches/batch.svg", "Prompt rate by batch size", "tokens in a batch", "tokens/s", curves)
+            print("|", " | ".join(map(str, rows[-1])), "|", flush=True)
+    chart.lines(picture("batch"), "Prompt rate by batch size", "tokens in a batch", "tokens/s", curves)
     return table(["model", "weights", "batch", "Nestling, tokens/s", "native", "ratio: median", "lower bound, 95 %"], rows)
 
 
@@ -97,7 +104,7 @@ def accuracy(o):
 
 def roofline(o):
     """How much of the processor and of the memory the products reach, on their own."""
-    command = "cargo test --quiet --features cli --lib -- --ignored --exact kernels::rates::rates --nocapture"
+    command = "cargo test --release --quiet --lib -- --ignored --exact kernels::rates::rates --nocapture"
     said = subprocess.run(command.split(), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     rows, curves = [], {}
     for line in (json.loads(line.split(" ", 1)[1]) for line in said.splitlines() if line.startswith("RATES ")):
@@ -114,7 +121,7 @@ def roofline(o):
         for kind in dict.fromkeys(point["type"] for point in line["points"]):
             found = [(p["intensity"], p["rate"]) for p in line["points"] if p["type"] == kind]
             curves[f"{kind}, {threads} thread(s)"] = found
-    chart.lines(ROOT / "benches/roofline.svg", "Products of 8192 x 2048 weights", "operations for each byte", "GFLOP/s", curves)
+    chart.lines(picture("roofline"), "Products of 8192 x 2048 weights", "operations for each byte", "GFLOP/s", curves)
     head = ["level", "threads", "product", "peak, GFLOP/s", "reached", "share", "way back / way there", "memory, GB/s"]
     return table(head, rows)
 

@@ -216,7 +216,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--model", default="", help="only models whose name has this in it (speed, batch, accuracy, finetune, linear)")
-    parser.add_argument("--type", default="", help="only weights whose type has this in its name (speed, accuracy)")
+    parser.add_argument("--type", default="", help="only weights whose type has this in its name (speed, batch, accuracy)")
     parser.add_argument("--repeats", type=int, default=3, help="of one measurement in one process (rate, cost)")
     o = parser.parse_args()
     unknown = set(o.sections) - set(SECTIONS)
