@@ -20,7 +20,7 @@ pub(super) struct Part {
 
 /// A tensor in parts of whole rows. The rows of one part are of one matrix, so that they share its importances.
 pub(super) fn parts(piece: &Piece<'_>) -> Vec<Part> {
-    let matrix_rows = piece.dims.get(1).copied().unwrap_or(1).max(1);
+    let matrix_rows = piece.matrix_rows();
     let rows = (piece.rows.part() / piece.width().max(1)).clamp(1, matrix_rows);
     let mut parts = Vec::new();
     let mut first = 0;
@@ -60,8 +60,7 @@ impl Part {
         let mut values = vec![0f32; self.n_numbers(piece) as usize];
         piece.rows.read(self.first, &mut values)?;
         check(&piece.name, to, &values)?;
-        let matrix_rows = piece.dims.get(1).copied().unwrap_or(1).max(1);
-        let at = (self.first / matrix_rows * width) as usize;
+        let at = (self.first / piece.matrix_rows() * width) as usize;
         let matrix = importances(&piece.name).and_then(|m| m.get(at..at + width as usize));
         ggml::quantize(to.id(), &values, width as usize, matrix)
     }

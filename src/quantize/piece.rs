@@ -55,6 +55,11 @@ impl Piece<'_> {
         self.dims.iter().skip(1).product()
     }
 
+    /// The rows of one of its matrices, at least 1.
+    pub fn matrix_rows(&self) -> u64 {
+        self.dims.get(1).copied().unwrap_or(1).max(1)
+    }
+
     /// The bytes that it takes in a type; `None` where its rows are not whole blocks.
     pub fn bytes_as(&self, ggml_type: GgmlType) -> Option<u64> {
         ggml_type.row_bytes(self.width())?.checked_mul(self.n_rows())
