@@ -19,6 +19,8 @@ const ROUNDS: usize = 7;
 const LOOP: usize = 4_000_000;
 /// Floats that are read to measure the memory: more than any cache holds.
 const FLOATS: usize = 128 << 20;
+/// Floats of each of the streams that a thread reads at a time: one alone does not keep the memory busy.
+const STREAM: usize = 8 << 10;
 
 /// What a crew shall do again and again.
 struct Task<'a> {
@@ -206,11 +208,15 @@ fn points(level: Level, threads: usize) -> Vec<serde_json::Value> {
 fn bandwidth(threads: usize) -> f64 {
     let floats = vec![1f32; FLOATS];
     let read = |crew: Crew<'_>, _: Scratch| {
-        let part = &floats[crew.share(FLOATS, 32)];
-        let sums = part.as_chunks::<32>().0.iter().fold([0f32; 32], |mut sums, values| {
-            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-            sums
-        });
+        let mut sums = [[0f32; 8]; 4];
+        for streams in floats[crew.share(FLOATS, 4 * STREAM)].chunks_exact(4 * STREAM) {
+            for at in (0..STREAM).step_by(8) {
+                for (sums, stream) in sums.iter_mut().zip(streams.chunks_exact(STREAM)) {
+                    let values = &stream[at..at + 8];
+                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+                }
+            }
+        }
         black_box(sums);
     };
     4.0 * FLOATS as f64 / medians(threads, &[Task { need: NOTHING, run: &read }])[0]

@@ -7,18 +7,15 @@ use super::super::dequant::floats::{Bf16, F16, F32, Float};
 use super::super::{Crew, Level, Product, Queue, Weight, WeightType};
 use super::TOKENS;
 use super::lanes::{Lanes, Narrow, Wide};
+use super::layout::ROWS;
+use super::rows::{Place, prefetch};
 
-/// Rows that are computed together: each brings another stream from memory, and takes the same activations.
-const ROWS: usize = 4;
 /// Bytes of weights that a thread takes at a time, at least and at most.
 const CHUNK: [usize; 2] = [64 << 10, 512 << 10];
 /// How many chunks there are for each thread, if their size allows.
 const CHUNKS: usize = 8;
 /// Bytes that come from memory together.
 const LINE: usize = 64;
-/// How many bytes ahead of the weights in use memory is asked for more, at least. Measured.
-const AHEAD: usize = 8 << 10;
-
 /// Whether there is a kernel for this product.
 pub(crate) fn offers(p: &Product, level: Level) -> bool {
     let is_float =
@@ -83,17 +80,30 @@ unsafe fn of_type<L: Lanes>(p: &Product) {
 /// As for [`of_type`].
 #[inline(always)]
 unsafe fn all<L: Lanes, F: Float>(p: &Product) {
-    for first in (0..p.weight.rows).step_by(ROWS) {
+    let w = p.weight;
+    let place = Place {
+        weights: w.data,
+        stride: w.stride,
+        rows: w.rows,
+        apart: w.rows.div_ceil(ROWS),
+        width: w.width,
+        activations: p.x.cast(),
+        y: p.y,
+        y_stride: p.y_stride,
+    };
+    for first in 0..place.apart {
         let mut t = 0;
         while t < p.tokens {
             let tokens = (p.tokens - t).min(L::TOKENS);
             // SAFETY: rows and tokens that there are.
             unsafe {
+                let some = place.from(first, t, p.x_stride * F32::BYTES);
+                let is_first = t == 0;
                 match tokens {
-                    1 => block::<L, F, 1, 2>(p, first, t),
-                    2 => block::<L, F, 2, 1>(p, first, t),
-                    3 => block::<L, F, 3, 1>(p, first, t),
-                    _ => block::<L, F, 4, 1>(p, first, t),
+                    1 => block::<L, F, 1, 2>(&some, p.x_stride, is_first),
+                    2 => block::<L, F, 2, 1>(&some, p.x_stride, is_first),
+                    3 => block::<L, F, 3, 1>(&some, p.x_stride, is_first),
+                    _ => block::<L, F, 4, 1>(&some, p.x_stride, is_first),
                 }
             }
             t += tokens;
@@ -101,86 +111,66 @@ unsafe fn all<L: Lanes, F: Float>(p: &Product) {
     }
 }
 
-/// Up to [`ROWS`] rows for `T` tokens. `U` vectors of a row are summed up apart, so that one addition need not wait for
-/// the other.
+/// Up to [`ROWS`] rows, the first ones of their streams, for `T` tokens. `U` vectors of a row are summed up apart, so
+/// that one addition need not wait for the other. Those that are the `first` to need the rows ask for what follows.
 ///
 /// # Safety
-/// As for [`of_type`]; the first row and `T` tokens from `t` on are there.
+/// As for [`of_type`]; the place's first row and `T` tokens, `x_stride` floats apart, are there.
 #[inline(always)]
 unsafe fn block<L: Lanes, F: Float, const T: usize, const U: usize>(
-    p: &Product,
-    first: usize,
-    t: usize,
+    place: &Place,
+    x_stride: usize,
+    is_first: bool,
 ) {
-    let w = p.weight;
-    let there = (w.rows - first).min(ROWS);
-    // SAFETY: rows that are not there are replaced by the last that is; all else is within rows and tokens.
+    let (mut rows, width) = (place.rows(), place.width);
+    let x: *const f32 = place.activations.cast();
+    // SAFETY: all is within rows and tokens.
     unsafe {
-        let mut rows = [w.data; ROWS];
-        for (i, row) in rows.iter_mut().enumerate() {
-            *row = w.data.add((first + i.min(there - 1)) * w.stride);
-        }
-        let x = p.x.add(t * p.x_stride);
-        // Whole steps of rows, so that each line of the rows to come is asked for once.
-        let ahead = AHEAD.next_multiple_of(ROWS * w.stride.max(1));
         let mut sums = [[[L::zero(); ROWS]; T]; U];
         let mut k = 0;
-        while k + U * L::N <= w.width {
-            if t == 0 && k * F::BYTES % LINE == 0 {
-                for row in rows {
-                    prefetch(row.wrapping_add(k * F::BYTES + ahead), U * L::N * F::BYTES);
-                }
+        while k + U * L::N <= width {
+            if is_first && k * F::BYTES % LINE == 0 {
+                prefetch(&rows, U * L::N * F::BYTES, false);
             }
             for (u, sums) in sums.iter_mut().enumerate() {
-                let k = k + u * L::N;
                 let mut weights = [L::zero(); ROWS];
                 for (weights, row) in weights.iter_mut().zip(rows) {
-                    *weights = L::load::<F>(row.add(k * F::BYTES));
+                    *weights = L::load::<F>(row.add(u * L::N * F::BYTES));
                 }
                 for (t, sums) in sums.iter_mut().enumerate() {
-                    let x = L::load::<F32>(x.add(t * p.x_stride + k).cast());
+                    let x = L::load::<F32>(x.add(t * x_stride + k + u * L::N).cast());
                     for (sum, weights) in sums.iter_mut().zip(weights) {
                         *sum = L::fma(weights, x, *sum);
                     }
                 }
             }
+            for row in &mut rows {
+                *row = row.add(U * L::N * F::BYTES);
+            }
             k += U * L::N;
         }
-        while k < w.width {
-            let n = (w.width - k).min(L::N);
+        while k < width {
+            let n = (width - k).min(L::N);
             for (t, sums) in sums[0].iter_mut().enumerate() {
-                let x = L::some::<F32>(x.add(t * p.x_stride + k).cast(), n);
+                let x = L::some::<F32>(x.add(t * x_stride + k).cast(), n);
                 for (sum, row) in sums.iter_mut().zip(rows) {
-                    *sum = L::fma(L::some::<F>(row.add(k * F::BYTES), n), x, *sum);
+                    *sum = L::fma(L::some::<F>(row, n), x, *sum);
                 }
+            }
+            for row in &mut rows {
+                *row = row.add(n * F::BYTES);
             }
             k += n;
         }
-        for t_here in 0..T {
+        for t in 0..T {
             let mut halves = [_mm256_setzero_ps(); ROWS];
             for (i, half) in halves.iter_mut().enumerate() {
                 for sums in &sums {
-                    *half = _mm256_add_ps(*half, L::half(sums[t_here][i]));
+                    *half = _mm256_add_ps(*half, L::half(sums[t][i]));
                 }
             }
-            let mut values = [0.0f32; ROWS];
-            _mm_storeu_ps(values.as_mut_ptr(), across(halves));
-            let y = p.y.add((t + t_here) * p.y_stride + first);
-            y.copy_from_nonoverlapping(values.as_ptr(), there);
+            place.store(t, across(halves));
         }
-    }
-}
-
-/// Has bytes brought near, but not nearer than the second cache: the first one has few requests under way at a time, too
-/// few to keep memory busy. There need be nothing at the address.
-///
-/// # Safety
-/// The processor has SSE.
-#[inline(always)]
-unsafe fn prefetch(at: *const u8, bytes: usize) {
-    for line in (0..bytes).step_by(LINE) {
-        // SAFETY: the caller's.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(line).cast()) }
     }
 }
 

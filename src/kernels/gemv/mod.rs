@@ -28,10 +28,8 @@ const TOKENS: usize = 8;
 
 /// The memory to work with; `None` if there is no kernel for this product.
 pub(crate) fn need(p: &Product, level: Level) -> Option<Need> {
-    use WeightType::*;
-    // With AVX2 and one token, the engine's own kernels for these types are quicker.
-    let is_slow = matches!(p.weight.weight_type, F32 | F16 | Bf16 | Q6K);
-    if level == Level::Avx2 && p.tokens == 1 && is_slow {
+    // With AVX2 and one token, the engine's own kernel for this type is quicker.
+    if level == Level::Avx2 && p.tokens == 1 && matches!(p.weight.weight_type, WeightType::Q6K) {
         None
     } else if float::offers(p, level) {
         Some(Need::default())

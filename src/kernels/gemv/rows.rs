@@ -26,7 +26,7 @@ pub(super) struct Place {
     pub apart: usize,
     /// Elements of a row.
     pub width: usize,
-    /// The first token's quantized activations; the others follow.
+    /// The first token's activations; the others follow. They are quantized where weights are.
     pub activations: *const u8,
     /// The first token's value for the first row.
     pub y: *mut f32,
