@@ -6,7 +6,7 @@ import subprocess
 
 import chart
 import weights
-from runner import OUT, ROOT, TEXT, bench_program, build_native, in_turns, interval, median, run, shell, table
+from runner import OUT, ROOT, TEXT, bench_program, build_native, in_turns, interval, median, run, shell, table, table_row
 
 TYPES = ("Q4_K_M", "Q8_0", "Q5_0", "Q4_1", "Q6_K", "Q4_0", "F16", "BF16")
 LARGE_TYPES = ("Q4_K_M", "Q8_0", "Q4_0")
@@ -55,7 +55,7 @@ def speed(o):
                     *interval([b / a for a, b in zip(ours[point], theirs[point])])
                 )
                 rows.append([name, kind, point, *rates, ratio(native), ratio(default)])
-                print("|", " | ".join(rows[-1]), "|", flush=True)
+                print(table_row(rows[-1]), flush=True)
     head = ["model", "weights", "tokens", "Nestling, tokens/s", "native build", "default build", "ours / native (95 %)"]
     return table([*head, "ours / default (95 %)"], rows)
 
@@ -73,7 +73,7 @@ def batch(o):
             for label, rate in zip(("Nestling", "native"), rates):
                 curves.setdefault(f"{label}, {name} {kind}", []).append((n, rate))
             rows.append([name, kind, n, *(f"{rate:.0f}" for rate in rates), "{:.2f}".format(found[0]), f"{found[1]:.2f}"])
-            print("|", " | ".join(map(str, rows[-1])), "|", flush=True)
+            print(table_row(rows[-1]), flush=True)
     chart.lines(picture("batch"), "Prompt rate by batch size", "tokens in a batch", "tokens/s", curves)
     return table(["model", "weights", "batch", "Nestling, tokens/s", "native", "ratio: median", "lower bound, 95 %"], rows)
 
@@ -95,7 +95,7 @@ def accuracy(o):
                 row = [name, kind, label, off["tokens"], f"{off['kl']['mean']:.2e}", f"{auto['kl']['mean']:.2e}"]
                 row += [f"{found['reference']['loss']:.4f}", f"{off['loss']:.4f}", f"{auto['loss']:.4f}"]
                 rows.append([*row, f"{off['same_top']:.4f}", f"{auto['same_top']:.4f}"])
-                print("|", " | ".join(map(str, rows[-1])), "|", flush=True)
+                print(table_row(rows[-1]), flush=True)
             if reference != model:
                 reference.unlink()
     head = ["model", "weights", "text", "tokens", "KL, engine", "KL, ours", "loss, F32", "engine", "ours"]

@@ -144,9 +144,12 @@ def spread(values, digits):
     return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
+def table_row(cells):
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
 def table(head, rows):
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    return "\n".join(map(table_row, [head, ["---"] * len(head), *rows]))
 
 
 def interval(ratios):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from runner import CACHE, MODELS, OUT, PEERS, RAW, ROOT, bench_program, in_turns, median, run, shell, spread, table
+from runner import CACHE, MODELS, OUT, PEERS, RAW, ROOT, bench_program, in_turns, median, run, shell, spread, table, table_row
 
 LENGTHS = (256, 512)
 ROWS = (1, 2, 4, 8)
@@ -68,14 +68,14 @@ def finetune(o):
             recomputed = quartiles([b / a for a, b in zip(twice["seconds"], bf16["seconds"])])
             stored = "{stored_layers}".format(**ours["plan"])
             speed.append([name, tokens, *rates, ratio(bf16), ratio(f32), stored, recomputed])
-            print("|", " | ".join(map(str, speed[-1])), "|", flush=True)
+            print(table_row(speed[-1]), flush=True)
             peaks = [result["VmHWM"] / 1024 for result in (ours, bf16, f32)]
             plan, growth = ours["plan"]["total"] / MIB, ours["anonymous_growth"] / MIB
             memory.append(
                 [name, tokens, *(f"{peak:.0f}" for peak in peaks), f"{peaks[0] / peaks[1]:.3f}"]
                 + [f"{plan:.1f}", f"{growth:.1f}", f"{(plan / growth - 1) * 100:+.1f} %"]
             )
-            print("|", " | ".join(map(str, memory[-1])), "|", flush=True)
+            print(table_row(memory[-1]), flush=True)
     head = ["model", "tokens a row", "Nestling, tokens/s", "PyTorch bf16, tokens/s", "PyTorch f32, tokens/s"]
     head += ["ours / bf16: median (quartiles)", "ours / f32", "layers kept", "none kept: ours / bf16"]
     text = table(head, speed)

@@ -1,11 +1,12 @@
-//! Tokens as bytes.
+//! Tokens as integers: bytes, or 16 bits.
 
 use std::arch::x86_64::*;
 
 use super::bytes::Offsets;
 
-/// Quantizes `n` elements in groups of so many words, the beginnings of which are `stride` words apart. Each group has the scale that makes its largest element 127 or
-/// -127. If there are NaNs or infinities in it, so is the scale, and all that is computed with it.
+/// Quantizes `n` elements in groups of so many words, the beginnings of which are `stride` words apart. Each group has the
+/// scale that makes its largest element 127 or -127. If there are NaNs or infinities in it, so is the scale, and all that
+/// is computed with it.
 ///
 /// # Safety
 /// The processor has AVX-512 F, BW, VL, DQ and VNNI. The elements are whole groups, and there is room for their words.

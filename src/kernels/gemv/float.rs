@@ -16,6 +16,7 @@ const CHUNK: [usize; 2] = [64 << 10, 512 << 10];
 const CHUNKS: usize = 8;
 /// Bytes that come from memory together.
 const LINE: usize = 64;
+
 /// Whether there is a kernel for this product.
 pub(crate) fn offers(p: &Product, level: Level) -> bool {
     let is_float =
@@ -112,7 +113,7 @@ unsafe fn all<L: Lanes, F: Float>(p: &Product) {
 }
 
 /// Up to [`ROWS`] rows, the first ones of their streams, for `T` tokens. `U` vectors of a row are summed up apart, so
-/// that one addition need not wait for the other. Those that are the `first` to need the rows ask for what follows.
+/// that one addition need not wait for the other. Where the rows are read for the first time, what follows is asked for.
 ///
 /// # Safety
 /// As for [`of_type`]; the place's first row and `T` tokens, `x_stride` floats apart, are there.
