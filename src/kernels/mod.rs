@@ -9,6 +9,8 @@
 
 #![allow(unsafe_code, reason = "SIMD over raw memory; each block states its invariant")]
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub(crate) mod attention;
 pub(crate) mod attention_back;
 mod crew;

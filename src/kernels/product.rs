@@ -106,9 +106,9 @@ impl Product {
 fn most_of_few(weight_type: WeightType, level: Level) -> usize {
     use WeightType::*;
     match (level, weight_type) {
-        (Level::Avx512Bf16, F32 | F16 | Bf16) => 8,
+        (Level::Avx512Bf16 | Level::Amx, F32 | F16 | Bf16) => 8,
         (Level::Avx512Vnni, F32 | F16 | Bf16) => 32,
-        (Level::Avx512Vnni | Level::Avx512Bf16, _) => 16,
+        (Level::Avx512Vnni | Level::Avx512Bf16 | Level::Amx, _) => 16,
         (Level::Avx2, Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q4K | Q5K | Q6K) => 8,
         _ => 32,
     }
@@ -121,7 +121,7 @@ fn least_of_many(product: &Product, level: Level) -> Option<usize> {
         (Level::Avx2, _) if gemm::is_of_bytes(product, level) => Some(4),
         (Level::Avx2, _) | (_, WeightType::Other(..)) => Some(32),
         (Level::Avx512 | Level::Avx512Vnni, _) => Some(16),
-        (Level::Avx512Bf16, _) => Some(8),
+        (Level::Avx512Bf16 | Level::Amx, _) => Some(8),
     }
 }
 

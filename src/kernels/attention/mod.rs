@@ -22,6 +22,8 @@ mod softmax;
 #[path = "attention_tests.rs"]
 mod tests;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod weighted;
 
 use plan::Plan;
@@ -92,7 +94,7 @@ impl Attention {
             && self.heads > 0
             && self.heads.is_multiple_of(self.groups)
             && u32::try_from(self.kv).is_ok();
-        is_offered.then(|| Plan::new(self).need(self))
+        is_offered.then(|| Plan::new(self, level).need(self))
     }
 
     /// Computes it. Every thread of the crew calls this.
@@ -145,7 +147,7 @@ unsafe fn narrow(a: &Attention, level: Level, crew: Crew<'_>, scratch: Scratch) 
 /// As [`Attention::run`], and the processor has the instructions of `L`.
 #[inline(always)]
 unsafe fn attend<L: Lanes>(a: &Attention, level: Level, crew: Crew<'_>, scratch: Scratch) {
-    let plan = Plan::new(a);
+    let plan = Plan::new(a, level);
     loop {
         let item = crew.ticket(0);
         if item >= plan.items() {

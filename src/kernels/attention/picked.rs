@@ -2,8 +2,8 @@
 
 use super::rows;
 use super::tile::Tile;
-use crate::kernels::WeightType;
 use crate::kernels::lanes::Lanes;
+use crate::kernels::{WeightType, dequant};
 
 /// Bytes of a line of memory.
 const LINE: usize = 64;
@@ -118,6 +118,23 @@ impl Picked {
             unsafe {
                 let from = self.rows.row(*self.numbers.add(i) as usize);
                 rows::copy::<L>(tile.level, weight_type, from, width, to.add(i * apart));
+            }
+        }
+    }
+
+    /// Copies them as bf16 to rows so many words apart.
+    ///
+    /// # Safety
+    /// The processor has the tile's level; the cells exist, and there is room for their rows.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) unsafe fn round(&self, tile: &Tile<'_>, to: *mut u32, apart: usize) {
+        let Rows { weight_type, width, .. } = self.rows;
+        for i in 0..self.count {
+            // SAFETY: the caller's.
+            unsafe {
+                let from = self.rows.row(*self.numbers.add(i) as usize);
+                let to = to.add(i * apart).cast();
+                dequant::to_bf16(tile.level, weight_type, from, 0, width, to);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! How an attention is split into items of work, and what of its scratch lies where.
 
 use super::Attention;
-use crate::kernels::Need;
+use crate::kernels::{Level, Need};
 
 /// Cells whose scores are computed before they are used, at most.
 pub(super) const BLOCK: usize = 128;
@@ -11,6 +11,8 @@ pub(super) const STEP: usize = 16;
 pub(super) const PANEL: usize = 32;
 /// Query rows of an item, about: as many as make packing keys and values cheap.
 const ROWS: usize = 96;
+/// The same for the processor's tiles, which multiply quicker than keys and values are packed.
+const AMX_ROWS: usize = 192;
 /// Up to so many query rows of a group, keys and values are read as they lie instead.
 const FEW_ROWS: usize = 16;
 /// Up to so many cells, few rows are not worth a wait for other threads.
@@ -39,6 +41,8 @@ pub(super) struct Plan {
     pub chunks: usize,
     /// Whether keys and values are packed.
     pub packed: bool,
+    /// Whether they are so for the processor's tiles.
+    pub in_amx: bool,
     pub own: Own,
 }
 
@@ -76,13 +80,15 @@ pub(super) struct Own {
 
 impl Plan {
     /// The plan for an attention.
-    pub(super) fn new(a: &Attention) -> Self {
+    pub(super) fn new(a: &Attention, level: Level) -> Self {
         let shared_by = a.heads / a.groups;
         let packed = a.tokens * shared_by > FEW_ROWS;
+        let in_amx = packed && level >= Level::Amx && (a.head_k | a.head_v).is_multiple_of(32);
+        let rows = if in_amx { AMX_ROWS } else { ROWS };
         let tokens = if packed {
             // Few tokens are spread over some items, as long as these have enough rows.
-            let spread = (a.tokens * a.groups).div_ceil(8).max(ROWS / 4 / shared_by);
-            spread.min(ROWS / shared_by).clamp(1, a.tokens)
+            let spread = (a.tokens * a.groups).div_ceil(8).max(rows / 4 / shared_by);
+            spread.min(rows / shared_by).clamp(1, a.tokens)
         } else {
             a.tokens.max(1)
         };
@@ -94,7 +100,7 @@ impl Plan {
         let chunk = a.kv.div_ceil(most.max(1)).next_multiple_of(CHUNK).max(CHUNK);
         let chunks = a.kv.div_ceil(chunk).max(1);
         let own = Own::new(a, tokens, tokens * shared_by * groups, packed);
-        Self { shared_by, tokens, tiles, groups, sets, chunk, chunks, packed, own }
+        Self { shared_by, tokens, tiles, groups, sets, chunk, chunks, packed, in_amx, own }
     }
 
     /// How many items there are.

@@ -4,6 +4,8 @@ use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
 use super::plan::{BLOCK, Plan};
+#[cfg(target_arch = "x86_64")]
+use super::tiles;
 use super::{Attention, cells, direct, packed, softmax};
 use crate::kernels::Level;
 use crate::kernels::lanes::Lanes;
@@ -139,6 +141,10 @@ unsafe fn begin<L: Lanes>(tile: &Tile<'_>) {
             *tile.at(own.highest + row) = f32::NEG_INFINITY;
             *tile.at(own.total + row) = 0.0;
         }
+        #[cfg(target_arch = "x86_64")]
+        if tile.plan.in_amx {
+            tiles::round_queries(tile);
+        }
     }
 }
 
@@ -150,6 +156,14 @@ unsafe fn begin<L: Lanes>(tile: &Tile<'_>) {
 unsafe fn block<L: Lanes>(tile: &Tile<'_>, n: usize) {
     // SAFETY: the caller's.
     unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if tile.plan.in_amx {
+            let width = cells::pad::<L>(tile, n, 2 * L::N);
+            tiles::scores(tile, width);
+            softmax::weights::<L>(tile, width);
+            tiles::add_values(tile, width);
+            return;
+        }
         if tile.plan.packed {
             let width = cells::pad::<L>(tile, n, 2 * L::N);
             packed::scores::<L>(tile, width);

@@ -56,7 +56,7 @@ impl<'a, K: BackKernel> Back<'a, K> {
 
     pub(super) fn need(&self) -> Need {
         let tokens = Parts::of_tokens(self.product.tokens).most();
-        let words = self.segments().most().div_ceil(K::PER_WORD);
+        let words = K::words(self.segments().most());
         let own = Rows::words::<K>() + COLUMNS * WORDS + COLUMNS * tokens;
         Need { shared: 4 * tokens * words, own: 4 * own }
     }
@@ -84,7 +84,7 @@ impl<'a, K: BackKernel> Back<'a, K> {
                 // SAFETY: the caller's.
                 unsafe { tokens.pack_together::<K>(&vectors, crew, own.between) };
                 let dx = Sums { data: dx.wrapping_add(block.start * dx_stride), stride: dx_stride };
-                let splits = plan::splits(groups.count(), crew.count, &tokens);
+                let splits = plan::splits::<K>(groups.count(), crew.count, &tokens);
                 while let Some(piece) = queue.next(&crew, groups.count() * splits) {
                     let columns = groups.at(piece / splits);
                     let tiles = tokens.part(piece % splits, splits);
@@ -126,7 +126,7 @@ impl<'a, K: BackKernel> Back<'a, K> {
             let some = rows.start + part.start..rows.start + part.end;
             // SAFETY: no more rows and columns than the scratch holds; the columns are whole blocks.
             unsafe { self.pack(some, columns.clone(), own) };
-            let words = part.start / K::PER_WORD..part.end.div_ceil(K::PER_WORD);
+            let words = K::words(part.start)..K::words(part.end);
             for panel in 0..panels {
                 let (dx, n, sums) = places(panel);
                 let end = if n == K::LANES { dx } else { sums };
@@ -152,7 +152,7 @@ impl<'a, K: BackKernel> Back<'a, K> {
     /// As for [`Self::group`]; at most `WORDS` words and `COLUMNS` columns.
     unsafe fn pack(&self, rows: Range<usize>, columns: Range<usize>, own: &Own) {
         let weight = &self.product.weight;
-        let words = rows.len().div_ceil(K::PER_WORD);
+        let words = K::words(rows.len());
         for word in 0..words {
             for i in 0..K::PER_WORD {
                 let row = rows.start + word * K::PER_WORD + i;

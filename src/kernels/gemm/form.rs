@@ -6,6 +6,9 @@ use super::super::{Level, Product, WeightType};
 #[path = "form_tests.rs"]
 mod tests;
 
+/// Up to so many tokens, VNNI is quicker than AMX, which multiplies eight times as much but needs weights as brain floats.
+const FEW_FOR_TILES: usize = 64;
+
 /// How a type's quants are multiplied: the number is that of the elements that have a scale together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Form {
@@ -38,7 +41,10 @@ impl Form {
             }
             Level::Avx2 => Self::shorts(weight_type),
             Level::Avx512Vnni | Level::Avx512Bf16 if product.to_bytes => Self::vnni(weight_type),
-            Level::Avx512Vnni | Level::Avx512Bf16 => None,
+            Level::Amx if product.to_bytes && product.tokens <= FEW_FOR_TILES => {
+                Self::vnni(weight_type)
+            }
+            Level::Avx512Vnni | Level::Avx512Bf16 | Level::Amx => None,
         }
     }
 

@@ -19,23 +19,31 @@ pub(super) struct Forward<'a, K> {
 struct Own {
     /// Rows before they are transposed.
     between: Rows,
-    /// The packed weights of a panel.
-    panel: *mut u32,
-    /// For each token, the sums of the panel's rows.
-    sums: Sums,
+    /// The packed weights: one panel after the other.
+    panels: *mut u32,
+    /// For each panel and token, the sums of the panel's rows.
+    sums: *mut f32,
 }
 
 impl<'a, K: Kernel> Forward<'a, K> {
     pub(super) fn new(product: &'a Product) -> Self {
-        const { assert!(K::ELEMENTS.is_multiple_of(256), "parts of rows are whole blocks") };
+        const { assert!(K::ELEMENTS >= 256, "no block is longer than a part of a row") };
         Self { product, kernel: PhantomData }
     }
 
     pub(super) fn need(&self) -> Need {
         let tokens = Parts::of_tokens(self.product.tokens).most();
         let words = K::words(self.product.weight.width);
-        let own = Rows::words::<K>() + K::LANES * K::WORDS + K::LANES * tokens;
+        let own = Rows::words::<K>() + self.panels() * K::LANES * (K::WORDS + tokens);
         Need { shared: 4 * tokens * words, own: 4 * own }
+    }
+
+    /// How many panels are packed before they are multiplied: more than one where the tokens do not stay in a core's cache,
+    /// so that they come from further away less often.
+    fn panels(&self) -> usize {
+        let tokens = Parts::of_tokens(self.product.tokens).most();
+        let bytes = 4 * tokens * K::words(self.product.weight.width);
+        (bytes / K::NEAR).clamp(1, 8)
     }
 
     /// Computes the product together with the crew's other threads.
@@ -44,13 +52,10 @@ impl<'a, K: Kernel> Forward<'a, K> {
     /// The processor has the kernel's level; as for [`Product::run`].
     pub(super) unsafe fn run(&self, crew: Crew<'_>, scratch: Scratch, queue: &mut Queue) {
         let Product { weight, x, x_stride, y, y_stride, .. } = *self.product;
-        let panel = scratch.own.cast::<u32>().wrapping_add(Rows::words::<K>());
-        let sums = panel.wrapping_add(K::LANES * K::WORDS).cast();
-        let own = Own {
-            between: Rows::new::<K>(scratch.own),
-            panel,
-            sums: Sums { data: sums, stride: K::LANES },
-        };
+        let together = self.panels();
+        let panels = scratch.own.cast::<u32>().wrapping_add(Rows::words::<K>());
+        let sums = panels.wrapping_add(together * K::LANES * K::WORDS).cast();
+        let own = Own { between: Rows::new::<K>(scratch.own), panels, sums };
         for block in Parts::of_tokens(self.product.tokens).all() {
             let vectors = Weight {
                 weight_type: WeightType::F32,
@@ -63,23 +68,23 @@ impl<'a, K: Kernel> Forward<'a, K> {
             // SAFETY: the caller's.
             unsafe { tokens.pack_together::<K>(&vectors, crew, own.between) };
             let y = Sums { data: y.wrapping_add(block.start * y_stride), stride: y_stride };
-            let panels = weight.rows.div_ceil(K::LANES);
-            let splits = plan::splits(panels, crew.count, &tokens);
-            while let Some(piece) = queue.next(&crew, panels * splits) {
-                let first = piece / splits * K::LANES;
-                let rows = first..weight.rows.min(first + K::LANES);
+            let groups = weight.rows.div_ceil(together * K::LANES);
+            let splits = plan::splits::<K>(groups, crew.count, &tokens);
+            while let Some(piece) = queue.next(&crew, groups * splits) {
+                let first = piece / splits * together * K::LANES;
+                let rows = first..weight.rows.min(first + together * K::LANES);
                 let tiles = tokens.part(piece % splits, splits);
                 // SAFETY: the caller's; every piece is one thread's.
-                unsafe { self.panel(rows, (&tokens, tiles), y, &own) };
+                unsafe { self.group(rows, (&tokens, tiles), y, &own) };
             }
         }
     }
 
-    /// Computes the values of some rows, at most `LANES`, for some tiles of tokens.
+    /// Computes the values of the rows of some panels, for some tiles of tokens.
     ///
     /// # Safety
     /// As for [`Self::run`].
-    unsafe fn panel(
+    unsafe fn group(
         &self,
         rows: Range<usize>,
         (tokens, tiles): (&Tokens, Range<usize>),
@@ -87,27 +92,49 @@ impl<'a, K: Kernel> Forward<'a, K> {
         own: &Own,
     ) {
         let weight = &self.product.weight;
-        let y = Sums { data: y.data.wrapping_add(rows.start), ..y };
-        let whole = rows.len() == K::LANES;
         let unit = plan::unit(weight).unwrap_or(1);
-        for part in Parts::new(weight.width, K::ELEMENTS, unit).all() {
-            for first in rows.clone().step_by(K::SIDE) {
-                let some = first..rows.end.min(first + K::SIDE);
-                let to = own.panel.wrapping_add(first - rows.start);
+        let panels = rows.clone().step_by(K::LANES).enumerate();
+        for part in Parts::new(weight.width, K::ELEMENTS / unit * unit, unit).all() {
+            let words = K::words(part.start)..K::words(part.end);
+            for (i, first) in panels.clone() {
+                let rows = first..rows.end.min(first + K::LANES);
+                let panel = own.panels.wrapping_add(i * K::LANES * K::WORDS);
                 // SAFETY: a part is whole blocks, and no more words than the scratch holds.
+                unsafe { self.pack(rows, part.clone(), own.between, panel) };
+            }
+            for (i, first) in panels.clone() {
+                let n = K::LANES.min(rows.end - first);
+                let panel = own.panels.wrapping_add(i * K::LANES * K::WORDS);
+                let sums = own.sums.wrapping_add(i * K::LANES * tokens.count);
+                let sums = Sums { data: sums, stride: K::LANES };
+                let y = Sums { data: y.data.wrapping_add(first), ..y };
+                let from = (part.start > 0).then_some(sums);
+                let is_last = part.end == weight.width;
+                let to = if is_last && n == K::LANES { y } else { sums };
+                // SAFETY: just packed; the sums have place for all tokens, and so has `y` for a whole panel. What lies
+                // behind the rows in it is not touched.
                 unsafe {
-                    pack::rows::<K>(weight, some, part.clone(), own.between, to, K::LANES);
+                    sweep::<K>(panel, words.clone(), (tokens, tiles.clone()), from, to);
+                    if is_last && n < K::LANES {
+                        sums.copy(y, tokens.of_tiles(&tiles), n);
+                    }
                 }
             }
-            let words = K::words(part.start)..K::words(part.end);
-            let from = (part.start > 0).then_some(own.sums);
-            let to = if whole && part.end == weight.width { y } else { own.sums };
-            // SAFETY: just packed; the sums have place for all tokens, and so has `y` for a whole panel.
-            unsafe { sweep::<K>(own.panel, words, (tokens, tiles.clone()), from, to) };
         }
-        if !whole {
-            // SAFETY: `y` has these rows; what lies behind them is not touched.
-            unsafe { own.sums.copy(y, tokens.of_tiles(&tiles), rows.len()) };
+    }
+
+    /// Packs part of some rows, at most `LANES`.
+    ///
+    /// # Safety
+    /// The processor has the kernel's level; as for [`pack::rows`].
+    unsafe fn pack(&self, rows: Range<usize>, part: Range<usize>, between: Rows, panel: *mut u32) {
+        for first in rows.clone().step_by(K::SIDE) {
+            let some = first..rows.end.min(first + K::SIDE);
+            let to = panel.wrapping_add(first - rows.start);
+            // SAFETY: the caller's.
+            unsafe {
+                pack::rows::<K>(&self.product.weight, some, part.clone(), between, to, K::LANES);
+            }
         }
     }
 }

@@ -1,12 +1,11 @@
 //! The GEMMs of the levels: how large their blocks are, and the code that needs their instructions.
 
-use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::super::{Level, Weight, dequant};
 use super::pack;
 use super::tile::{Tile, compute};
-use super::transpose::{rows8, rows16};
+use super::transpose::{interleave, rows8, rows16};
 use super::vector::{Bf16x32, F32x8, F32x16};
 
 /// What the GEMM of a level is made of.
@@ -24,11 +23,28 @@ pub(super) trait Kernel {
     const ELEMENTS: usize;
     /// The words of as many.
     const WORDS: usize;
+    /// Dequantizing a weight takes as long as multiplying it with so many tokens.
+    const DEQUANTIZING: usize = 24;
+    /// Bytes of packed tokens that may be read again for each panel: where multiplying is so quick that one waits for those
+    /// that lie further away than in a core's own cache.
+    const NEAR: usize = usize::MAX;
 
     /// The words that elements take from the first of a row on; all but the last part of a row is whole blocks.
     fn words(elements: usize) -> usize;
 
-    /// Computes a tile of so many tokens.
+    /// Gets the processor ready for tiles of so many tokens.
+    ///
+    /// # Safety
+    /// The processor has the level; [`Kernel::release`] is called in the end.
+    unsafe fn prepare(_tokens: usize) {}
+
+    /// Undoes [`Kernel::prepare`].
+    ///
+    /// # Safety
+    /// The processor has the level.
+    unsafe fn release() {}
+
+    /// Computes a tile of so many tokens, for which the processor is ready.
     ///
     /// # Safety
     /// The processor has the level; what [`compute`] asks for.
@@ -154,31 +170,9 @@ impl Kernel for Bf16 {
 impl BackKernel for Bf16 {
     const PER_WORD: usize = 2;
 
-    #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn interleave(from: Rows, n: usize, to: *mut u32, to_stride: usize) {
-        /// Elements `first` and on of the first row, each followed by the second row's.
-        const fn pairs(first: i16) -> [i16; 32] {
-            let mut order = [0; 32];
-            let mut i = 0;
-            while i < 32 {
-                order[i] = first + (i / 2) as i16 + 32 * (i % 2) as i16;
-                i += 1;
-            }
-            order
-        }
-        const ORDER: [[i16; 32]; 2] = [pairs(0), pairs(16)];
-        // SAFETY: 64 bytes each; the rows and the place to write to are the caller's.
-        unsafe {
-            let [low, high] = ORDER.map(|order| _mm512_loadu_epi16(order.as_ptr()));
-            for panel in 0..n.div_ceil(Self::LANES) {
-                let at = from.data.add(panel * 16);
-                let a = _mm512_loadu_si512(at.cast());
-                let b = _mm512_loadu_si512(at.add(from.stride).cast());
-                let to = to.add(panel * to_stride);
-                _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi16(a, low, b));
-                _mm512_storeu_si512(to.add(16).cast(), _mm512_permutex2var_epi16(a, high, b));
-            }
-        }
+        // SAFETY: the caller's.
+        unsafe { interleave(from.data, from.stride, n, to, to_stride) }
     }
 }
 

@@ -5,6 +5,7 @@
 //! on the level: bf16 where the processor multiplies it, f32 elsewhere, and integers where those are quicker
 //! and may be ([`form`]). Sums are f32.
 
+mod amx;
 mod back;
 mod bytes;
 mod bytes_tile;
@@ -26,6 +27,7 @@ mod transpose;
 mod vector;
 
 use super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch};
+use amx::Amx;
 use back::Back;
 use bytes::{Any, Bytes, Signs};
 use form::Form;
@@ -34,6 +36,7 @@ use integers::OfIntegers;
 use kernel::{Avx2, Avx512, Bf16};
 use pairs::Pairs;
 use shorts::Shorts;
+pub(super) use transpose::{interleave, rows16};
 
 /// Evaluates an expression with `K` as the kernel of a level; nothing for [`Level::None`].
 macro_rules! with_kernel {
@@ -50,6 +53,10 @@ macro_rules! with_kernel {
             }
             Level::Avx512Bf16 => {
                 type $K = Bf16;
+                Some($do)
+            }
+            Level::Amx => {
+                type $K = Amx;
                 Some($do)
             }
         }

@@ -22,10 +22,11 @@ pub(super) unsafe fn rows<K: Kernel>(
     let words = K::words(elements.len());
     let count = rows.len();
     for (i, row) in rows.enumerate() {
-        // SAFETY: the caller's. If the last word is not filled, the zeros are written first.
+        // SAFETY: the caller's. Of the words that are not filled, the last 16 at most, the zeros are written first.
         unsafe {
             let at = between.data.add(i * between.stride);
-            *at.add(words - 1) = 0;
+            let last = words.saturating_sub(16);
+            at.add(last).write_bytes(0, words - last);
             fetch(weight, row + 4, &elements);
             K::elements(weight, row, elements.start, elements.len(), at);
         }

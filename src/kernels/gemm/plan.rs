@@ -3,13 +3,11 @@
 use std::ops::Range;
 
 use super::super::Weight;
+use super::kernel::Kernel;
 use super::pack::Tokens;
 
 /// Tokens that are packed at a time, at most. Weights are dequantized once for all of them.
 const TOKENS: usize = 512;
-
-/// Dequantizing a weight takes as long as multiplying it with so many tokens.
-const DEQUANTIZING: usize = 24;
 
 /// `n` things in parts of about the same size.
 #[derive(Clone, Copy)]
@@ -61,9 +59,9 @@ pub(super) fn unit(weight: &Weight) -> Option<usize> {
 
 /// In how many parts the tokens of each of `pieces` are taken, so that the threads finish together. Each part
 /// dequantizes the piece's weights anew.
-pub(super) fn splits(pieces: usize, threads: usize, tokens: &Tokens) -> usize {
+pub(super) fn splits<K: Kernel>(pieces: usize, threads: usize, tokens: &Tokens) -> usize {
     let time = |splits: usize| {
-        (pieces * splits).div_ceil(threads) * (tokens.count.div_ceil(splits) + DEQUANTIZING)
+        (pieces * splits).div_ceil(threads) * (tokens.count.div_ceil(splits) + K::DEQUANTIZING)
     };
     (1..=tokens.tiles.clamp(1, 8)).min_by_key(|&splits| time(splits)).unwrap_or(1)
 }

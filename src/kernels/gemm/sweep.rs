@@ -44,6 +44,7 @@ pub(super) unsafe fn sweep<K: Kernel>(
     from: Option<Sums>,
     to: Sums,
 ) {
+    let mut ready_for = 0;
     for tile in tiles.clone() {
         let span = tokens.of_tiles(&(tile..tile + 1));
         let next = if tile + 1 < tiles.end { tile + 1 } else { tiles.start };
@@ -58,6 +59,14 @@ pub(super) unsafe fn sweep<K: Kernel>(
             to_stride: to.stride,
         };
         // SAFETY: the caller's.
-        unsafe { K::multiply(span.len(), &job) };
+        unsafe {
+            if span.len() != ready_for {
+                ready_for = span.len();
+                K::prepare(ready_for);
+            }
+            K::multiply(span.len(), &job);
+        }
     }
+    // SAFETY: the caller's.
+    unsafe { K::release() };
 }

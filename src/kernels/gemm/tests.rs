@@ -246,6 +246,8 @@ fn shapes_beyond_every_block_are_right() {
         let long = case(WeightType::Q4_0, 33, 1600, 600);
         long.check_forward(level);
         long.check_back(level, false);
+        // So wide that the tokens do not stay in a cache.
+        case(WeightType::Q5_0, 70, 4128, 260).check_forward(level);
         case(WeightType::Q8_0, 8230, 32, 2).check_back(level, false);
         case(WeightType::F16, 1, 1, 1).check_forward(level);
         case(WeightType::F16, 1, 1, 1).check_back(level, true);

@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 /// The processor has AVX-512 F. There are `rows` rows of `words` words, `stride` words apart, and of each, whole groups of
 /// 16 can be read; every place that is named can be written.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn rows16(
+pub(in crate::kernels) unsafe fn rows16(
     from: *const u32,
     stride: usize,
     rows: usize,
@@ -62,6 +62,45 @@ fn square16(r: [__m512i; 16]) -> [__m512i; 16] {
         t[12 + j] = _mm512_shuffle_i32x4::<0xdd>(b, d);
     }
     t
+}
+
+/// Puts `n` elements of 16 bits of two rows together, each followed by the other row's: those of 32 columns after the
+/// other, `to_stride` words apart.
+///
+/// # Safety
+/// The processor has AVX-512 F and BW. The second row lies `stride` words behind the first; the elements can be read up to a
+/// multiple of 32, and the words written.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(in crate::kernels) unsafe fn interleave(
+    from: *const u32,
+    stride: usize,
+    n: usize,
+    to: *mut u32,
+    to_stride: usize,
+) {
+    /// Elements `first` and on of the first row, each followed by the second row's.
+    const fn pairs(first: i16) -> [i16; 32] {
+        let mut order = [0; 32];
+        let mut i = 0;
+        while i < 32 {
+            order[i] = first + (i / 2) as i16 + 32 * (i % 2) as i16;
+            i += 1;
+        }
+        order
+    }
+    const ORDER: [[i16; 32]; 2] = [pairs(0), pairs(16)];
+    // SAFETY: 64 bytes each; the rows and the place to write to are the caller's.
+    unsafe {
+        let [low, high] = ORDER.map(|order| _mm512_loadu_epi16(order.as_ptr()));
+        for panel in 0..n.div_ceil(32) {
+            let at = from.add(panel * 16);
+            let a = _mm512_loadu_si512(at.cast());
+            let b = _mm512_loadu_si512(at.add(stride).cast());
+            let to = to.add(panel * to_stride);
+            _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi16(a, low, b));
+            _mm512_storeu_si512(to.add(16).cast(), _mm512_permutex2var_epi16(a, high, b));
+        }
+    }
 }
 
 /// As [`rows16`], for at most 8 rows, whose words can be read in groups of 8.

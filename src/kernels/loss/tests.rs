@@ -125,7 +125,7 @@ impl Case {
             let got = self.run(level, 1, true);
             // What the numbers are rounded to: brain floats, 16 bits of the largest near them, nothing.
             let bound = match level {
-                Level::Avx512Bf16 => 0.02,
+                Level::Avx512Bf16 | Level::Amx => 0.02,
                 Level::Avx2 => 2e-4,
                 _ => 1e-5,
             };

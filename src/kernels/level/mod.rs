@@ -1,6 +1,12 @@
 //! What the processor can do, found out once.
 
+#[cfg(target_arch = "x86_64")]
+mod tiles;
+
 use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+use tiles::has_tiles;
 
 /// The variable that lowers the level, for tests and for whoever suspects a kernel: one of [`Level::NAMES`].
 const VARIABLE: &str = "NESTLING_CPU_LEVEL";
@@ -18,16 +24,19 @@ pub(crate) enum Level {
     Avx512Vnni,
     /// AVX-512 BF16: products of 16-bit brain floats.
     Avx512Bf16,
+    /// AMX with BF16: products of tiles of brain floats, where the system lets the process use them.
+    Amx,
 }
 
 impl Level {
     /// Every level by the name that the variable takes, the lowest first.
-    pub(crate) const NAMES: [(&'static str, Level); 5] = [
+    pub(crate) const NAMES: [(&'static str, Level); 6] = [
         ("none", Level::None),
         ("avx2", Level::Avx2),
         ("avx512", Level::Avx512),
         ("avx512-vnni", Level::Avx512Vnni),
         ("avx512-bf16", Level::Avx512Bf16),
+        ("amx", Level::Amx),
     ];
 
     /// The level to use: the processor's, or a lower one that the environment asks for.
@@ -36,7 +45,7 @@ impl Level {
         *CURRENT.get_or_init(|| {
             let asked = std::env::var(VARIABLE).ok();
             let asked = Self::NAMES.iter().find(|(name, _)| Some(*name) == asked.as_deref());
-            asked.map_or(Level::Avx512Bf16, |(_, level)| *level).min(Self::of_processor())
+            asked.map_or(Level::Amx, |(_, level)| *level).min(Self::of_processor())
         })
     }
 
@@ -57,8 +66,10 @@ impl Level {
             Level::Avx512
         } else if !has!("avx512bf16") {
             Level::Avx512Vnni
-        } else {
+        } else if !has_tiles() {
             Level::Avx512Bf16
+        } else {
+            Level::Amx
         }
     }
 

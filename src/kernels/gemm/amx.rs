@@ -1,0 +1,102 @@
+//! AMX: products of whole matrices of brain floats, up to 16 by 32 times 32 by 16, summed up in f32.
+//!
+//! A panel is packed as for AVX-512 BF16, but for the zeros that make its words a multiple of 16. Tokens are packed in
+//! steps of 16 words: in each, those of every token of the tile.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::super::Weight;
+use super::super::amx::{self, COLUMNS, MOST, STEP, TileProduct};
+use super::kernel::{BackKernel, Bf16, Kernel, Rows};
+use super::tile::Tile;
+use super::transpose::rows16;
+
+/// Tiles of brain floats.
+pub(super) struct Amx;
+
+impl Kernel for Amx {
+    const LANES: usize = COLUMNS;
+    const TOKENS: usize = MOST;
+    const SIDE: usize = 16;
+    const ELEMENTS: usize = 320;
+    const WORDS: usize = 160;
+    const DEQUANTIZING: usize = 256;
+    const NEAR: usize = 512 << 10;
+
+    fn words(elements: usize) -> usize {
+        elements.div_ceil(2 * STEP) * STEP
+    }
+
+    unsafe fn prepare(tokens: usize) {
+        // SAFETY: the caller's.
+        unsafe { amx::prepare(tokens) }
+    }
+
+    unsafe fn release() {
+        // SAFETY: the caller's.
+        unsafe { amx::release() }
+    }
+
+    unsafe fn multiply(tokens: usize, tile: &Tile) {
+        let product = TileProduct {
+            rows: tokens,
+            steps: tile.words / STEP,
+            left: tile.tokens,
+            left_row: STEP,
+            left_step: STEP * tokens,
+            right: tile.weights,
+            from: tile.from,
+            from_row: tile.from_stride,
+            to: tile.to,
+            to_row: tile.to_stride,
+        };
+        // SAFETY: the caller's.
+        unsafe { product.run() }
+    }
+
+    unsafe fn elements(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
+        // SAFETY: the caller's; this level has what that one has.
+        unsafe { Bf16::elements(weight, row, start, n, to) }
+    }
+
+    unsafe fn transpose(from: Rows, rows: usize, words: usize, to: *mut u32, to_stride: usize) {
+        // SAFETY: the caller's.
+        unsafe { rows16(from.data, from.stride, rows, words, to, to_stride) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+    unsafe fn tile(
+        vectors: &Weight,
+        tokens: Range<usize>,
+        elements: Range<usize>,
+        _: Rows,
+        to: *mut u32,
+    ) {
+        let count = tokens.len();
+        for (t, token) in tokens.enumerate() {
+            for step in 0..elements.len().div_ceil(2 * STEP) {
+                let start = elements.start + step * 2 * STEP;
+                // SAFETY: the caller's vectors, of f32; what is behind the last element is not read.
+                unsafe {
+                    let x = vectors.data.add(token * vectors.stride).cast::<f32>().add(start);
+                    let kept = u32::MAX >> (2 * STEP).saturating_sub(elements.end - start);
+                    let low = _mm512_maskz_loadu_ps(kept as u16, x);
+                    let high = _mm512_maskz_loadu_ps((kept >> 16) as u16, x.wrapping_add(STEP));
+                    let x = _mm512_cvtne2ps_pbh(high, low);
+                    let x = std::mem::transmute::<__m512bh, __m512i>(x);
+                    _mm512_storeu_si512(to.add((step * count + t) * STEP).cast(), x);
+                }
+            }
+        }
+    }
+}
+
+impl BackKernel for Amx {
+    const PER_WORD: usize = 2;
+
+    unsafe fn interleave(from: Rows, n: usize, to: *mut u32, to_stride: usize) {
+        // SAFETY: the caller's; this level has what that one has.
+        unsafe { Bf16::interleave(from, n, to, to_stride) }
+    }
+}
