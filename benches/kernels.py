@@ -30,7 +30,8 @@ def tokens_of(point):
 
 def picture(name):
     """Where a chart of this kind of processor lies: those of others stay."""
-    level = "avx512" if "avx512f" in pathlib.Path("/proc/cpuinfo").read_text().split() else "avx2"
+    has = pathlib.Path("/proc/cpuinfo").read_text().split()
+    level = "amx" if "amx_bf16" in has else "avx512" if "avx512f" in has else "avx2"
     return ROOT / f"benches/{name}-{level}.svg"
 
 

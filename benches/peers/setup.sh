@@ -27,6 +27,10 @@ llama() {
     rm -rf "$peers/llama.cpp"
     mkdir -p "$peers/llama.cpp/source"
     tar xzf "$archive" -C "$peers/llama.cpp/source" --strip-components=2 --wildcards '*/llama.cpp/*'
+    # GCC before 13 takes the bytes that configure AMX for unused and never writes them, so the native build would die of an
+    # illegal instruction. This keeps them.
+    sed -i 's/^    _tile_loadconfig(&tc);/    asm volatile("" : : "r"(\&tc) : "memory");\n&/' \
+        "$peers/llama.cpp/source/ggml/src/ggml-cpu/amx/mmq.cpp"
     {
         cmake -S "$peers/llama.cpp/source" -B "$peers/llama.cpp" -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON \
             -DBUILD_SHARED_LIBS=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF &&

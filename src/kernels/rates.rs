@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::amx::{self, COLUMNS, MOST, STEP, TileProduct};
 use super::testing::{Together, levels, run_crew};
 use super::{Crew, Level, Need, Product, ProductBack, Scratch, Shared, Weight, WeightType, oracle};
 
@@ -17,6 +18,8 @@ const BATCHES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 512];
 const ROUNDS: usize = 7;
 /// Multiplications of the loop that measures the peak, for each of its registers.
 const LOOP: usize = 4_000_000;
+/// Steps of the product that measures the peak of tiles.
+const STEPS: usize = 8;
 /// Floats that are read to measure the memory: more than any cache holds.
 const FLOATS: usize = 128 << 20;
 /// Floats of each of the streams that a thread reads at a time: one alone does not keep the memory busy.
@@ -89,9 +92,35 @@ fn peak(level: Level) -> f64 {
             _mm512_dpbf16_ps(sum, a, a)
         })
     }
+    /// Products of the same tiles, which stay in the first cache.
+    unsafe fn tiles() {
+        let (left, right) = (vec![0u32; STEPS * MOST * STEP], vec![0u32; STEPS * COLUMNS * STEP]);
+        let mut to = vec![0f32; MOST * COLUMNS];
+        let product = TileProduct {
+            rows: MOST,
+            steps: STEPS,
+            left: left.as_ptr(),
+            left_row: STEP,
+            left_step: STEP * MOST,
+            right: right.as_ptr(),
+            from: std::ptr::null(),
+            from_row: 0,
+            to: to.as_mut_ptr(),
+            to_row: COLUMNS,
+        };
+        // SAFETY: the caller's processor; the matrices are as large as the product says.
+        unsafe {
+            amx::prepare(MOST);
+            (0..LOOP / STEPS).for_each(|_| product.run());
+            amx::release();
+        }
+        black_box(to);
+    }
     // SAFETY: the processor has the level.
     let operations = unsafe {
         match level {
+            // Of a step, a tenth of which the others count.
+            Level::Amx => (tiles(), MOST * COLUMNS * 2 * STEP * 2 / 10),
             Level::Avx512Bf16 => (bf16(), 64),
             Level::Avx512 | Level::Avx512Vnni => (avx512(), 32),
             _ => (avx2(), 16),

@@ -10,7 +10,7 @@ use super::support::run::{ids, logits, session};
 use super::support::{Family, Tiny};
 
 const VARIABLE: &str = "NESTLING_CPU_LEVEL";
-const LEVELS: [&str; 5] = ["none", "avx2", "avx512", "avx512-vnni", "avx512-bf16"];
+const LEVELS: [&str; 6] = ["none", "avx2", "avx512", "avx512-vnni", "avx512-bf16", "amx"];
 
 /// The level that a process uses, as it says itself.
 fn level() -> String {

@@ -85,7 +85,7 @@ where
     unsafe {
         let mut sums = [_mm256_setzero_ps(); T];
         while blocks >= F::LAYOUT.blocks {
-            prefetch(&rows, F::BYTES, are_many);
+            prefetch(&rows, F::BYTES, place.ahead, are_many);
             step::<F, U, V, T>(&mut sums, &rows, F::LAYOUT.blocks, &tokens);
             for row in &mut rows {
                 *row = row.wrapping_add(F::BYTES);

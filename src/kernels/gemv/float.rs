@@ -8,7 +8,7 @@ use super::super::{Crew, Level, Product, Queue, Weight, WeightType};
 use super::TOKENS;
 use super::lanes::{Lanes, Narrow, Wide};
 use super::layout::ROWS;
-use super::rows::{Place, prefetch};
+use super::rows::{Place, ahead, prefetch};
 
 /// Bytes of weights that a thread takes at a time, at least and at most.
 const CHUNK: [usize; 2] = [64 << 10, 512 << 10];
@@ -39,7 +39,8 @@ pub(crate) unsafe fn run_float(p: &Product, level: Level, crew: Crew<'_>, queue:
         unsafe {
             let weight = Weight { data: w.data.add(first * w.stride), rows, ..w };
             let part = Product { weight, y: p.y.add(first), ..*p };
-            if level >= Level::Avx512 { wide(&part) } else { narrow(&part) }
+            let ahead = ahead(level);
+            if level >= Level::Avx512 { wide(&part, ahead) } else { narrow(&part, ahead) }
         }
     }
 }
@@ -47,29 +48,29 @@ pub(crate) unsafe fn run_float(p: &Product, level: Level, crew: Crew<'_>, queue:
 /// # Safety
 /// As for [`run_float`]; the processor has the features.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
-unsafe fn wide(p: &Product) {
+unsafe fn wide(p: &Product, ahead: usize) {
     // SAFETY: the caller promises all of it.
-    unsafe { of_type::<Wide>(p) }
+    unsafe { of_type::<Wide>(p, ahead) }
 }
 
 /// # Safety
 /// As for [`run_float`]; the processor has the features.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn narrow(p: &Product) {
+unsafe fn narrow(p: &Product, ahead: usize) {
     // SAFETY: the caller promises all of it.
-    unsafe { of_type::<Narrow>(p) }
+    unsafe { of_type::<Narrow>(p, ahead) }
 }
 
 /// # Safety
 /// As for [`run_float`]; the processor has the features of the lanes.
 #[inline(always)]
-unsafe fn of_type<L: Lanes>(p: &Product) {
+unsafe fn of_type<L: Lanes>(p: &Product, ahead: usize) {
     // SAFETY: the caller promises all of it.
     unsafe {
         match p.weight.weight_type {
-            WeightType::F32 => all::<L, F32>(p),
-            WeightType::F16 => all::<L, F16>(p),
-            WeightType::Bf16 => all::<L, Bf16>(p),
+            WeightType::F32 => all::<L, F32>(p, ahead),
+            WeightType::F16 => all::<L, F16>(p, ahead),
+            WeightType::Bf16 => all::<L, Bf16>(p, ahead),
             _ => {}
         }
     }
@@ -80,13 +81,14 @@ unsafe fn of_type<L: Lanes>(p: &Product) {
 /// # Safety
 /// As for [`of_type`].
 #[inline(always)]
-unsafe fn all<L: Lanes, F: Float>(p: &Product) {
+unsafe fn all<L: Lanes, F: Float>(p: &Product, ahead: usize) {
     let w = p.weight;
     let place = Place {
         weights: w.data,
         stride: w.stride,
         rows: w.rows,
         apart: w.rows.div_ceil(ROWS),
+        ahead,
         width: w.width,
         activations: p.x.cast(),
         y: p.y,
@@ -131,7 +133,7 @@ unsafe fn block<L: Lanes, F: Float, const T: usize, const U: usize>(
         let mut k = 0;
         while k + U * L::N <= width {
             if is_first && k * F::BYTES % LINE == 0 {
-                prefetch(&rows, U * L::N * F::BYTES, false);
+                prefetch(&rows, U * L::N * F::BYTES, place.ahead, false);
             }
             for (u, sums) in sums.iter_mut().enumerate() {
                 let mut weights = [L::zero(); ROWS];

@@ -4,7 +4,7 @@ use super::super::{Crew, Level, Need, Product, Queue, Scratch, Weight, WeightTyp
 use super::activations::quantize;
 use super::dot::{Dot, Narrow, Vnni, Wide};
 use super::layout::{Format, Layout, ROWS};
-use super::rows::{Place, block};
+use super::rows::{Place, ahead, block};
 use super::{TOKENS, avx2_rows, bytes, halves, iq4xs, k6, k23, k45};
 
 /// Bytes of weights that a thread takes at a time, about.
@@ -124,6 +124,7 @@ pub(crate) unsafe fn run(
                 stride: w.stride,
                 rows,
                 apart: rows.div_ceil(ROWS),
+                ahead: ahead(level),
                 width: w.width,
                 activations: scratch.own,
                 y: p.y.add(first),

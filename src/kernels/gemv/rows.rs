@@ -2,15 +2,22 @@
 
 use std::arch::x86_64::*;
 
+use super::super::Level;
 use super::dot::Dot;
 use super::layout::{BLOCK, Extra, Factors, Format, Layout, ROWS};
 
 /// How many bytes ahead of the weights in use memory is asked for more. Measured.
 const NEAR: usize = 256;
-/// The same where activations fill much of the first-level cache, into which no weights are brought early then.
+/// The same where activations fill much of the first-level cache, into which no weights are brought early then, and for
+/// processors with AMX, whose memory is further away.
 const FAR: usize = 2048;
 /// So many bytes of activations are much of it.
 const MANY: usize = 10 << 10;
+
+/// How many bytes ahead of the weights in use a processor of this level is asked for more.
+pub(super) fn ahead(level: Level) -> usize {
+    if level >= Level::Amx { FAR } else { NEAR }
+}
 
 /// Where a kernel reads and writes.
 #[derive(Clone, Copy)]
@@ -24,6 +31,8 @@ pub(super) struct Place {
     /// Rows from one of those that are computed together to the next. Each is the head of as many that follow each other
     /// in memory, which then comes by itself: the processor sees so many streams.
     pub apart: usize,
+    /// Bytes from the weights in use to those to ask for: see [`ahead`].
+    pub ahead: usize,
     /// Elements of a row.
     pub width: usize,
     /// The first token's activations; the others follow. They are quantized where weights are.
@@ -118,7 +127,7 @@ where
     unsafe {
         let mut sums = [_mm512_setzero_ps(); T];
         while blocks >= F::LAYOUT.blocks {
-            prefetch(&rows, F::BYTES, are_many);
+            prefetch(&rows, F::BYTES, place.ahead, are_many);
             step::<F, D, U, V, T>(&mut sums, &rows, F::LAYOUT.blocks, &tokens);
             for row in &mut rows {
                 *row = row.wrapping_add(F::BYTES);
@@ -129,7 +138,7 @@ where
             blocks -= F::LAYOUT.blocks;
         }
         if F::LAYOUT.may_end_early() && blocks > 0 {
-            prefetch(&rows, F::BYTES, are_many);
+            prefetch(&rows, F::BYTES, place.ahead, are_many);
             step::<F, D, U, V, T>(&mut sums, &rows, blocks, &tokens);
         }
         for (t, sums) in sums.iter().enumerate() {
@@ -140,7 +149,7 @@ where
 
 /// Asks for the lines that come a while after so many bytes of each row. They need not be there.
 #[inline(always)]
-pub(super) fn prefetch(rows: &[*const u8; ROWS], bytes: usize, are_many: bool) {
+pub(super) fn prefetch(rows: &[*const u8; ROWS], bytes: usize, ahead: usize, are_many: bool) {
     for row in rows {
         for line in (0..bytes).step_by(64) {
             // SAFETY: a hint reads nothing; every x86-64 processor knows it.
@@ -148,7 +157,7 @@ pub(super) fn prefetch(rows: &[*const u8; ROWS], bytes: usize, are_many: bool) {
                 if are_many {
                     _mm_prefetch::<_MM_HINT_T1>(row.wrapping_add(FAR + line).cast());
                 } else {
-                    _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(NEAR + line).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(ahead + line).cast());
                 }
             }
         }
