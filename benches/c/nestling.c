@@ -6,6 +6,7 @@
  *     nestling cost MODEL TEXT THREADS REPEATS   what of each token's time is not the engine's (see cost.h)
  *     nestling points MODEL TEXT THREADS REPEATS POINT...   prompts and decodes of these lengths (see bench.h)
  *
+ * `rate`, `prompt` and `open` leave our own kernels out (`accel=off`), as they ask what the library costs over the engine.
  * `rate` and `peak` take the most likely token; `rate` and `cost` also sample with the default options.
  */
 #include "bench.h"
@@ -185,10 +186,15 @@ int main(int argc, char **argv) {
     if (repeats < 1 || repeats > MAX_REPEATS) bench_fail("1 to 64 repeats");
     Library library = {NULL, NULL, NULL, NULL, NULL};
     nest_source *source;
+    nest_options *options;
     check(nest_source_new_path(argv[2], &source));
+    check(nest_options_new("model", &options));
+    if (!strcmp(mode, "rate") || !strcmp(mode, "prompt") || !strcmp(mode, "open"))
+        check(nest_options_set_string(options, "accel", "off", -1));
     double begin = bench_now();
-    check(nest_model_open(source, NULL, NULL, &library.model));
+    check(nest_model_open(source, options, NULL, &library.model));
     printf("{\"open_s\":%.9f,", bench_now() - begin);
+    nest_options_free(options);
     nest_source_free(source);
     if (argc >= 5) start(&library, argv[3], atoi(argv[4]), many ? N_CTX_POINTS : N_CTX);
     if (many && argc > 6) points(&library, repeats, argv + 6, argc - 6);
