@@ -2,6 +2,10 @@
 
 use std::arch::asm;
 
+#[cfg(test)]
+#[path = "amx_tests.rs"]
+mod tests;
+
 /// Words of a tile's row, of two elements each: as many are multiplied at a time.
 pub(super) const STEP: usize = 16;
 

@@ -93,11 +93,12 @@ impl Product {
 
     fn way(&self, level: Level) -> Option<Way> {
         let weight_type = self.weight.weight_type;
-        let few = self.tokens <= most_of_few(weight_type, level);
+        let of_gemm = gemm::level(&self.weight, level);
+        let few = self.tokens <= most_of_few(weight_type, of_gemm);
         if few && gemv::need(&self.group(0), level).is_some() {
             return Some(Way::Few);
         }
-        let many = least_of_many(self, level).is_some_and(|least| self.tokens >= least);
+        let many = least_of_many(self, of_gemm).is_some_and(|least| self.tokens >= least);
         (many && gemm::need(self, level).is_some()).then_some(Way::Many)
     }
 }

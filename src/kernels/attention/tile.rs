@@ -143,7 +143,7 @@ unsafe fn begin<L: Lanes>(tile: &Tile<'_>) {
         }
         #[cfg(target_arch = "x86_64")]
         if tile.plan.in_amx {
-            tiles::round_queries(tile);
+            tiles::split_queries(tile);
         }
     }
 }

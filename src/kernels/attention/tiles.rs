@@ -3,55 +3,71 @@
 
 use std::arch::x86_64::*;
 
+use super::LONGEST_HEAD;
 use super::picked::Picked;
 use super::tile::Tile;
 use crate::kernels::amx::{self, COLUMNS, MOST, STEP, TileProduct};
 use crate::kernels::gemm::{interleave, rows16};
+use crate::kernels::lanes::F32x16;
 
 /// Elements of a step.
 const ELEMENTS: usize = 2 * STEP;
 
-/// Makes the tile's queries brain floats, where they are.
+/// Makes the tile's queries pairs of brain floats, where they are: as [`split`] does.
 ///
 /// # Safety
 /// As [`super::tile::run`], and the plan is for the processor's tiles; the queries are scaled.
-pub(super) unsafe fn round_queries(tile: &Tile<'_>) {
+pub(super) unsafe fn split_queries(tile: &Tile<'_>) {
     let own = &tile.plan.own;
     // SAFETY: the caller's.
-    unsafe { round(tile.at(own.q), own.q_row, tile.rows(), tile.a.head_k) }
+    unsafe { split(tile.at(own.q), own.q_row, tile.rows(), tile.a.head_k) }
 }
 
-/// The scores of the block's first `width` cells, whole steps.
+/// The scores of the block's first `width` cells, whole steps. Exponentials make much of an error, so the factors keep
+/// 16 bits: the products of the high halves, and those of a high one and a low one.
 ///
 /// # Safety
-/// As [`round_queries`], which was called; the block has so many cells.
+/// As [`split_queries`], which was called; the block has so many cells.
 pub(super) unsafe fn scores(tile: &Tile<'_>, width: usize) {
     let (a, own) = (tile.a, &tile.plan.own);
-    let panel = |first: usize| (own.panels + first * a.head_k / 2, first);
-    // SAFETY: the caller's; a panel of brain floats takes half of what one of floats does.
+    // A panel has the words of the low halves, then those of the high ones.
+    let half = a.head_k / 2 * COLUMNS;
+    let panel = |first: usize| (own.panels + first * a.head_k, first);
+    // SAFETY: the caller's; a panel takes what one of floats does.
     unsafe {
         for (to, first) in (0..width).step_by(COLUMNS).map(panel) {
-            let rows = tile.at(own.k).cast::<u32>();
-            Picked::keys(tile, 0, first, COLUMNS).round(tile, rows, own.k_row);
-            for half in [0, COLUMNS / 2] {
-                let to = tile.at(to + half).cast();
-                let rows = rows.add(half * own.k_row);
-                rows16(rows, own.k_row, COLUMNS / 2, a.head_k / 2, to, COLUMNS);
+            Picked::keys(tile, 0, first, COLUMNS).copy::<F32x16>(tile, tile.at(own.k), own.k_row);
+            split(tile.at(own.k), own.k_row, COLUMNS, a.head_k);
+            for (part, to) in [(0, to + half), (a.head_k / 2, to)] {
+                for side in [0, COLUMNS / 2] {
+                    let rows = tile.at(own.k + side * own.k_row + part).cast();
+                    let to = tile.at(to + side).cast();
+                    rows16(rows, own.k_row, COLUMNS / 2, a.head_k / 2, to, COLUMNS);
+                }
             }
         }
         products(tile.rows(), |row, rows| {
             for (right, first) in (0..width).step_by(COLUMNS).map(panel) {
-                TileProduct {
+                let to = tile.at(own.scores + row * own.score_row + first);
+                let high = TileProduct {
                     rows,
                     steps: a.head_k / ELEMENTS,
                     left: tile.at(own.q + row * own.q_row).cast(),
                     left_row: own.q_row,
                     left_step: STEP,
-                    right: tile.at(right).cast(),
+                    right: tile.at(right + half).cast(),
                     from: std::ptr::null(),
                     from_row: 0,
-                    to: tile.at(own.scores + row * own.score_row + first),
+                    to,
                     to_row: own.score_row,
+                };
+                high.run();
+                TileProduct {
+                    steps: 2 * high.steps,
+                    right: tile.at(right).cast(),
+                    from: to,
+                    from_row: own.score_row,
+                    ..high
                 }
                 .run();
             }
@@ -120,6 +136,48 @@ unsafe fn products(rows: usize, some: impl Fn(usize, usize)) {
     unsafe { amx::release() }
 }
 
+/// Makes rows of floats two of brain floats, where they are: the nearest ones, and then what is left. Whole steps.
+///
+/// # Safety
+/// The processor has the level; there are so many rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+unsafe fn split(data: *mut f32, stride: usize, rows: usize, n: usize) {
+    let mut copy = [0f32; LONGEST_HEAD];
+    for row in 0..rows {
+        // SAFETY: the caller's rows, no longer than a head may be.
+        unsafe {
+            let row = data.add(row * stride);
+            row.copy_to_nonoverlapping(copy.as_mut_ptr(), n);
+            for i in (0..n).step_by(ELEMENTS) {
+                let x = [i, i + STEP].map(|i| _mm512_loadu_ps(copy.as_ptr().add(i)));
+                let high = x.map(|x| _mm512_cvtneps_pbh(x));
+                let left = [0, 1].map(|i| {
+                    // A brain float is the first half of a float.
+                    let high =
+                        _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(high[i]));
+                    _mm512_sub_ps(x[i], _mm512_castsi512_ps(_mm512_slli_epi32::<16>(high)))
+                });
+                store(row.add(i / 2), x);
+                store(row.add((n + i) / 2), left);
+            }
+        }
+    }
+}
+
+/// Stores two vectors of floats as brain floats.
+///
+/// # Safety
+/// The processor has the level; there is room for 64 bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+#[inline]
+unsafe fn store(to: *mut f32, [low, high]: [__m512; 2]) {
+    // SAFETY: the caller's room; the vectors only change their names.
+    unsafe {
+        let x = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+        _mm512_storeu_si512(to.cast(), x);
+    }
+}
+
 /// Makes rows of floats brain floats, where they are; whole steps.
 ///
 /// # Safety
@@ -131,9 +189,7 @@ unsafe fn round(data: *mut f32, stride: usize, rows: usize, n: usize) {
             // SAFETY: the caller's rows; what is written lies at most where it was just read.
             unsafe {
                 let row = data.add(row * stride);
-                let (low, high) = (_mm512_loadu_ps(row.add(i)), _mm512_loadu_ps(row.add(i + STEP)));
-                let x = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
-                _mm512_storeu_si512(row.add(i / 2).cast(), x);
+                store(row.add(i / 2), [i, i + STEP].map(|i| _mm512_loadu_ps(row.add(i))));
             }
         }
     }

@@ -26,7 +26,7 @@ mod tile;
 mod transpose;
 mod vector;
 
-use super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch};
+use super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch, Weight, WeightType};
 use amx::Amx;
 use back::Back;
 use bytes::{Any, Bytes, Signs};
@@ -125,9 +125,19 @@ pub(crate) fn is_of_bytes(product: &Product, level: Level) -> bool {
     Form::of(product, level).is_some_and(Form::is_of_bytes)
 }
 
+/// The level whose GEMM multiplies a weight: f32 is not rounded to bf16, whoever keeps it wants its precision. What goes
+/// back may be.
+pub(crate) fn level(weight: &Weight, level: Level) -> Level {
+    match weight.weight_type {
+        WeightType::F32 => level.min(Level::Avx512),
+        _ => level,
+    }
+}
+
 /// The memory to work with; `None` if there is no GEMM for this product.
 pub(crate) fn need(product: &Product, level: Level) -> Option<Need> {
     plan::unit(&product.weight)?;
+    let level = self::level(&product.weight, level);
     with_kernel_for!(product, level, K => Forward::<K>::new(product).need())
 }
 
@@ -142,6 +152,7 @@ pub(crate) unsafe fn run(
     scratch: Scratch,
     queue: &mut Queue,
 ) {
+    let level = self::level(&product.weight, level);
     // SAFETY: the caller's.
     with_kernel_for!(product, level, K => unsafe { Forward::<K>::new(product).run(crew, scratch, queue) });
 }

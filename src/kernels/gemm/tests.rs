@@ -164,9 +164,10 @@ impl Case {
 
     fn check_forward(&self, level: Level) {
         let x = oracle::random_floats(self.tokens * self.width, self.seed ^ 1);
-        let x: Vec<f32> = x.into_iter().map(|x| as_multiplied(level, x)).collect();
+        let multiplied = super::level(&self.weight(&self.bytes()), level);
+        let x: Vec<f32> = x.into_iter().map(|x| as_multiplied(multiplied, x)).collect();
         let expected =
-            oracle::product(&self.elements(level), self.rows, self.width, &x, self.tokens);
+            oracle::product(&self.elements(multiplied), self.rows, self.width, &x, self.tokens);
         let y = self.forward(level, 1);
         let error = oracle::relative_error(&y, &expected);
         assert!(error < TOLERANCE, "{self:?} {level:?}: {error:e}");

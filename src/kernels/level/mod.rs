@@ -45,7 +45,11 @@ impl Level {
         *CURRENT.get_or_init(|| {
             let asked = std::env::var(VARIABLE).ok();
             let asked = Self::NAMES.iter().find(|(name, _)| Some(*name) == asked.as_deref());
-            asked.map_or(Level::Amx, |(_, level)| *level).min(Self::of_processor())
+            match asked.map_or(Level::Amx, |(_, level)| *level) {
+                Level::Amx => Self::of_processor(),
+                // The system is not asked for tiles that are not used.
+                lower => lower.min(Self::without_tiles()),
+            }
         })
     }
 
@@ -55,8 +59,16 @@ impl Level {
     }
 
     /// The highest level of this processor.
-    #[cfg(target_arch = "x86_64")]
     pub(crate) fn of_processor() -> Self {
+        match Self::without_tiles() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16 if has_tiles() => Level::Amx,
+            level => level,
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn without_tiles() -> Self {
         use std::arch::is_x86_feature_detected as has;
         if !(has!("avx2") && has!("fma") && has!("f16c")) {
             Level::None
@@ -66,16 +78,14 @@ impl Level {
             Level::Avx512
         } else if !has!("avx512bf16") {
             Level::Avx512Vnni
-        } else if !has_tiles() {
-            Level::Avx512Bf16
         } else {
-            Level::Amx
+            Level::Avx512Bf16
         }
     }
 
-    /// The highest level of this processor: the engine has kernels of its own for it.
+    /// The engine has kernels of its own for other processors.
     #[cfg(not(target_arch = "x86_64"))]
-    pub(crate) fn of_processor() -> Self {
+    fn without_tiles() -> Self {
         Level::None
     }
 }
