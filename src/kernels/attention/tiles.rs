@@ -9,6 +9,7 @@ use super::tile::Tile;
 use crate::kernels::amx::{self, COLUMNS, MOST, STEP, TileProduct};
 use crate::kernels::gemm::{interleave, rows16};
 use crate::kernels::lanes::F32x16;
+use crate::kernels::vector::{brain_floats, in_two_parts};
 
 /// Elements of a step.
 const ELEMENTS: usize = 2 * STEP;
@@ -150,31 +151,11 @@ unsafe fn split(data: *mut f32, stride: usize, rows: usize, n: usize) {
             row.copy_to_nonoverlapping(copy.as_mut_ptr(), n);
             for i in (0..n).step_by(ELEMENTS) {
                 let x = [i, i + STEP].map(|i| _mm512_loadu_ps(copy.as_ptr().add(i)));
-                let high = x.map(|x| _mm512_cvtneps_pbh(x));
-                let left = [0, 1].map(|i| {
-                    // A brain float is the first half of a float.
-                    let high =
-                        _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(high[i]));
-                    _mm512_sub_ps(x[i], _mm512_castsi512_ps(_mm512_slli_epi32::<16>(high)))
-                });
-                store(row.add(i / 2), x);
-                store(row.add((n + i) / 2), left);
+                let [near, left] = in_two_parts(x);
+                _mm512_storeu_si512(row.add(i / 2).cast(), near);
+                _mm512_storeu_si512(row.add((n + i) / 2).cast(), left);
             }
         }
-    }
-}
-
-/// Stores two vectors of floats as brain floats.
-///
-/// # Safety
-/// The processor has the level; there is room for 64 bytes.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
-#[inline]
-unsafe fn store(to: *mut f32, [low, high]: [__m512; 2]) {
-    // SAFETY: the caller's room; the vectors only change their names.
-    unsafe {
-        let x = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
-        _mm512_storeu_si512(to.cast(), x);
     }
 }
 
@@ -189,7 +170,8 @@ unsafe fn round(data: *mut f32, stride: usize, rows: usize, n: usize) {
             // SAFETY: the caller's rows; what is written lies at most where it was just read.
             unsafe {
                 let row = data.add(row * stride);
-                store(row.add(i / 2), [i, i + STEP].map(|i| _mm512_loadu_ps(row.add(i))));
+                let x = brain_floats([i, i + STEP].map(|i| _mm512_loadu_ps(row.add(i))));
+                _mm512_storeu_si512(row.add(i / 2).cast(), x);
             }
         }
     }

@@ -6,26 +6,28 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::super::Weight;
 use super::super::amx::{self, COLUMNS, MOST, STEP, TileProduct};
+use super::super::vector::{brain_floats, in_two_parts};
+use super::super::{Level, Weight, dequant};
 use super::kernel::{BackKernel, Bf16, Kernel, Rows};
 use super::tile::Tile;
 use super::transpose::rows16;
 
-/// Tiles of brain floats.
-pub(super) struct Amx;
+/// Tiles of brain floats. Weights may be made of two, the nearest one and what it leaves: 16 bits. Tokens are not, but come
+/// twice then.
+pub(super) struct Amx<const PARTS: usize>;
 
-impl Kernel for Amx {
+impl<const PARTS: usize> Kernel for Amx<PARTS> {
     const LANES: usize = COLUMNS;
     const TOKENS: usize = MOST;
     const SIDE: usize = 16;
-    const ELEMENTS: usize = 320;
-    const WORDS: usize = 160;
+    const ELEMENTS: usize = if PARTS == 1 { 320 } else { 256 };
+    const WORDS: usize = Self::ELEMENTS / 2 * PARTS;
     const DEQUANTIZING: usize = 256;
     const NEAR: usize = 512 << 10;
 
     fn words(elements: usize) -> usize {
-        elements.div_ceil(2 * STEP) * STEP
+        elements.div_ceil(2 * STEP) * STEP * PARTS
     }
 
     unsafe fn prepare(tokens: usize) {
@@ -57,7 +59,13 @@ impl Kernel for Amx {
 
     unsafe fn elements(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
         // SAFETY: the caller's; this level has what that one has.
-        unsafe { Bf16::elements(weight, row, start, n, to) }
+        unsafe {
+            if PARTS == 1 {
+                Bf16::elements(weight, row, start, n, to);
+            } else {
+                in_parts(weight, row, start, n, to);
+            }
+        }
     }
 
     unsafe fn transpose(from: Rows, rows: usize, words: usize, to: *mut u32, to_stride: usize) {
@@ -83,16 +91,41 @@ impl Kernel for Amx {
                     let kept = u32::MAX >> (2 * STEP).saturating_sub(elements.end - start);
                     let low = _mm512_maskz_loadu_ps(kept as u16, x);
                     let high = _mm512_maskz_loadu_ps((kept >> 16) as u16, x.wrapping_add(STEP));
-                    let x = _mm512_cvtne2ps_pbh(high, low);
-                    let x = std::mem::transmute::<__m512bh, __m512i>(x);
-                    _mm512_storeu_si512(to.add((step * count + t) * STEP).cast(), x);
+                    let x = brain_floats([low, high]);
+                    for part in 0..PARTS {
+                        let to = to.add(((step * PARTS + part) * count + t) * STEP);
+                        _mm512_storeu_si512(to.cast(), x);
+                    }
                 }
             }
         }
     }
 }
 
-impl BackKernel for Amx {
+/// Elements of a row in two parts, step by step: the words of both.
+///
+/// # Safety
+/// As for [`Kernel::elements`]; there are at most 256.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+unsafe fn in_parts(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
+    let mut x = [0f32; Amx::<2>::ELEMENTS];
+    // SAFETY: the caller's; what lies behind the last element is zeros.
+    unsafe {
+        let row = weight.data.add(row * weight.stride);
+        dequant::to_f32(Level::Amx, weight.weight_type, row, start, n, x.as_mut_ptr());
+    }
+    for (step, x) in x.chunks_exact(2 * STEP).take(n.div_ceil(2 * STEP)).enumerate() {
+        // SAFETY: a whole step, for which there is room.
+        unsafe {
+            let x = [x, &x[STEP..]].map(|x| _mm512_loadu_ps(x.as_ptr()));
+            for (part, words) in in_two_parts(x).into_iter().enumerate() {
+                _mm512_storeu_si512(to.add((2 * step + part) * STEP).cast(), words);
+            }
+        }
+    }
+}
+
+impl BackKernel for Amx<1> {
     const PER_WORD: usize = 2;
 
     unsafe fn interleave(from: Rows, n: usize, to: *mut u32, to_stride: usize) {

@@ -1,4 +1,4 @@
-//! Which products are those of integers, and of which.
+//! Which products are those of integers, and of which; or else of other numbers than the level's.
 
 use super::super::{Level, Product, WeightType};
 
@@ -9,7 +9,7 @@ mod tests;
 /// Up to so many tokens, VNNI is quicker than AMX, which multiplies eight times as much but needs weights as brain floats.
 const FEW_FOR_TILES: usize = 64;
 
-/// How a type's quants are multiplied: the number is that of the elements that have a scale together.
+/// How weights are multiplied. With quants the number is that of the elements that have a scale together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Form {
     /// Bytes with VNNI, of types whose quants have signs.
@@ -28,6 +28,8 @@ pub(super) enum Form {
     ShortShifted32,
     Short16,
     ShortShifted16,
+    /// 16-bit floats with AMX, where one brain float would lose some of their bits: a second one keeps these.
+    InTwoParts,
 }
 
 impl Form {
@@ -36,6 +38,7 @@ impl Form {
         let weight_type = product.weight.weight_type;
         match level {
             Level::None | Level::Avx512 => None,
+            Level::Amx if matches!(weight_type, WeightType::F16) => Some(Self::InTwoParts),
             Level::Avx2 if product.to_bytes => {
                 Self::bytes(weight_type).or(Self::shorts(weight_type))
             }
@@ -50,7 +53,7 @@ impl Form {
 
     pub(super) fn is_of_bytes(self) -> bool {
         use Form::*;
-        !matches!(self, Short32 | ShortShifted32 | Short16 | ShortShifted16)
+        !matches!(self, Short32 | ShortShifted32 | Short16 | ShortShifted16 | InTwoParts)
     }
 
     fn vnni(weight_type: WeightType) -> Option<Self> {

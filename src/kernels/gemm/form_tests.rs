@@ -101,7 +101,8 @@ fn form_for(tokens: usize, weight_type: WeightType, to_bytes: bool, level: Level
 
 /// All that is multiplied as integers.
 fn kinds() -> impl Iterator<Item = (Level, WeightType, bool)> {
-    let types = || WeightType::KNOWN.into_iter().map(|(_, known)| known);
+    let types =
+        || WeightType::KNOWN.into_iter().map(|(_, known)| known).filter(|known| known.block() > 1);
     levels()
         .into_iter()
         .flat_map(move |level| types().map(move |known| (level, known)))
@@ -164,13 +165,17 @@ fn a_token_that_is_no_number_concerns_no_other_and_zeros_give_zeros() {
 fn floats_are_not_rounded_and_bytes_only_made_where_they_may_be() {
     use WeightType::*;
     for (level, weight_type, to_bytes) in kinds() {
-        assert!(weight_type.block() > 1, "{weight_type:?}");
         let is_of_bytes = form(weight_type, to_bytes, level).is_some_and(Form::is_of_bytes);
         let too_large = level == Level::Avx2 && matches!(weight_type, Q8_0 | Iq4Nl | Iq4Xs);
         assert_eq!(is_of_bytes, to_bytes && !too_large, "{level:?} {weight_type:?}");
     }
     for level in [Level::None, Level::Avx512] {
         assert_eq!(form(Q4_0, true, level), None);
+    }
+    for (_, level) in Level::NAMES {
+        assert!([F32, Bf16].iter().all(|float| form(*float, true, level).is_none()));
+        let in_two_parts = (level == Level::Amx).then_some(Form::InTwoParts);
+        assert_eq!(form(F16, true, level), in_two_parts);
     }
     assert_eq!(form(Q4_0, false, Level::Avx512Vnni), None);
     assert_eq!(form_for(65, Q4_0, true, Level::Avx512Vnni), Some(Form::Signed32));

@@ -56,18 +56,22 @@ macro_rules! with_kernel {
                 Some($do)
             }
             Level::Amx => {
-                type $K = Amx;
+                type $K = Amx<1>;
                 Some($do)
             }
         }
     };
 }
 
-/// As [`with_kernel`], for a product that may be one of integers.
+/// As [`with_kernel`], for a product that may be multiplied in another form.
 macro_rules! with_kernel_for {
     ($product:expr, $level:expr, $K:ident => $do:expr) => {
         match Form::of($product, $level) {
             None => with_kernel!($level, $K => $do),
+            Some(Form::InTwoParts) => {
+                type $K = Amx<2>;
+                Some($do)
+            }
             Some(Form::Signed32) => {
                 type $K = Bytes<8, Signs>;
                 Some($do)
