@@ -38,90 +38,48 @@ use pairs::Pairs;
 use shorts::Shorts;
 pub(super) use transpose::{interleave, rows16};
 
+/// Evaluates an expression with `K` as a kernel.
+macro_rules! with {
+    ($K:ident = $kernel:ty, $do:expr) => {{
+        type $K = $kernel;
+        Some($do)
+    }};
+}
+
 /// Evaluates an expression with `K` as the kernel of a level; nothing for [`Level::None`].
 macro_rules! with_kernel {
     ($level:expr, $K:ident => $do:expr) => {
         match $level {
             Level::None => None,
-            Level::Avx2 => {
-                type $K = Avx2;
-                Some($do)
-            }
-            Level::Avx512 | Level::Avx512Vnni => {
-                type $K = Avx512;
-                Some($do)
-            }
-            Level::Avx512Bf16 => {
-                type $K = Bf16;
-                Some($do)
-            }
-            Level::Amx => {
-                type $K = Amx<1>;
-                Some($do)
-            }
+            Level::Avx2 => with!($K = Avx2, $do),
+            Level::Avx512 | Level::Avx512Vnni => with!($K = Avx512, $do),
+            Level::Avx512Bf16 => with!($K = Bf16, $do),
+            Level::Amx => with!($K = Amx<1>, $do),
         }
     };
 }
 
-/// As [`with_kernel`], for a product that may be multiplied in another form.
+/// As [`with_kernel`], for a product, which may be multiplied in another form or at a lower level.
 macro_rules! with_kernel_for {
-    ($product:expr, $level:expr, $K:ident => $do:expr) => {
-        match Form::of($product, $level) {
-            None => with_kernel!($level, $K => $do),
-            Some(Form::InTwoParts) => {
-                type $K = Amx<2>;
-                Some($do)
-            }
-            Some(Form::Signed32) => {
-                type $K = Bytes<8, Signs>;
-                Some($do)
-            }
-            Some(Form::Any32) => {
-                type $K = Bytes<8, Any>;
-                Some($do)
-            }
-            Some(Form::Signed16) => {
-                type $K = Bytes<4, Signs>;
-                Some($do)
-            }
-            Some(Form::Any16) => {
-                type $K = Bytes<4, Any>;
-                Some($do)
-            }
-            Some(Form::FourBits32) => {
-                type $K = OfIntegers<Pairs<8, 8, 8>>;
-                Some($do)
-            }
-            Some(Form::FiveBits32) => {
-                type $K = OfIntegers<Pairs<8, 4, 16>>;
-                Some($do)
-            }
-            Some(Form::ThreeBits16) => {
-                type $K = OfIntegers<Pairs<4, 4, 4>>;
-                Some($do)
-            }
-            Some(Form::SixBits16) => {
-                type $K = OfIntegers<Pairs<4, 2, 32>>;
-                Some($do)
-            }
-            Some(Form::Short32) => {
-                type $K = OfIntegers<Shorts<16, false>>;
-                Some($do)
-            }
-            Some(Form::ShortShifted32) => {
-                type $K = OfIntegers<Shorts<16, true>>;
-                Some($do)
-            }
-            Some(Form::Short16) => {
-                type $K = OfIntegers<Shorts<8, false>>;
-                Some($do)
-            }
-            Some(Form::ShortShifted16) => {
-                type $K = OfIntegers<Shorts<8, true>>;
-                Some($do)
-            }
+    ($product:expr, $level:expr, $K:ident => $do:expr) => {{
+        let level = self::level(&$product.weight, $level);
+        match Form::of($product, level) {
+            None => with_kernel!(level, $K => $do),
+            Some(Form::InTwoParts) => with!($K = Amx<2>, $do),
+            Some(Form::Signed32) => with!($K = Bytes<8, Signs>, $do),
+            Some(Form::Any32) => with!($K = Bytes<8, Any>, $do),
+            Some(Form::Signed16) => with!($K = Bytes<4, Signs>, $do),
+            Some(Form::Any16) => with!($K = Bytes<4, Any>, $do),
+            Some(Form::FourBits32) => with!($K = OfIntegers<Pairs<8, 8, 8>>, $do),
+            Some(Form::FiveBits32) => with!($K = OfIntegers<Pairs<8, 4, 16>>, $do),
+            Some(Form::ThreeBits16) => with!($K = OfIntegers<Pairs<4, 4, 4>>, $do),
+            Some(Form::SixBits16) => with!($K = OfIntegers<Pairs<4, 2, 32>>, $do),
+            Some(Form::Short32) => with!($K = OfIntegers<Shorts<16, false>>, $do),
+            Some(Form::ShortShifted32) => with!($K = OfIntegers<Shorts<16, true>>, $do),
+            Some(Form::Short16) => with!($K = OfIntegers<Shorts<8, false>>, $do),
+            Some(Form::ShortShifted16) => with!($K = OfIntegers<Shorts<8, true>>, $do),
         }
-    };
+    }};
 }
 
 /// Whether the tokens of this product would be rounded to bytes.
@@ -141,7 +99,6 @@ pub(crate) fn level(weight: &Weight, level: Level) -> Level {
 /// The memory to work with; `None` if there is no GEMM for this product.
 pub(crate) fn need(product: &Product, level: Level) -> Option<Need> {
     plan::unit(&product.weight)?;
-    let level = self::level(&product.weight, level);
     with_kernel_for!(product, level, K => Forward::<K>::new(product).need())
 }
 
@@ -156,7 +113,6 @@ pub(crate) unsafe fn run(
     scratch: Scratch,
     queue: &mut Queue,
 ) {
-    let level = self::level(&product.weight, level);
     // SAFETY: the caller's.
     with_kernel_for!(product, level, K => unsafe { Forward::<K>::new(product).run(crew, scratch, queue) });
 }
