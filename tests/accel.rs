@@ -93,6 +93,28 @@ fn models_that_are_used_say_what_the_engine_says() {
 }
 
 #[test]
+fn mixtures_of_experts_say_what_the_engine_says() {
+    let types = [GgmlType::F32, GgmlType::F16, GgmlType::Q8_0, GgmlType::Q4_0, GgmlType::Q6_K];
+    for weights in types {
+        let tiny = Tiny { n_expert: 5, ..Tiny::new(Family::Llama) }.weights(weights);
+        let [ours, engines] = pair(&tiny);
+        let (mut a, mut b) = (session(&ours, 256), session(&engines, 256));
+        let lengths = [1, 2, 9, 31, 99, 200];
+        let mut apart = lengths.map(|n| {
+            let prompt = ids(n, 250, n as u64);
+            divergence(&logits(&mut b, &prompt).0, &logits(&mut a, &prompt).0)
+        });
+        // But for the greatest: rounding may give a token to another expert.
+        apart.sort_by(f64::total_cmp);
+        let mean = apart[..5].iter().sum::<f64>() / 5.0;
+        assert!(mean < limit(weights), "{weights:?}: {apart:?}");
+        let mut two = Session::new(&ours, &threads(256, 2)).unwrap();
+        let prompt = ids(99, 250, 99);
+        assert_eq!(logits(&mut two, &prompt).0, logits(&mut a, &prompt).0, "{weights:?}");
+    }
+}
+
+#[test]
 fn attention_takes_every_cache() {
     let [ours, engines] = pair(&Tiny { n_embd: 256, ..Tiny::new(Family::Gemma3) });
     let kinds = [KvType::F16, KvType::F32, KvType::Bf16, KvType::Q8_0, KvType::Q5_1, KvType::Q4_0];

@@ -15,6 +15,7 @@ pub(crate) mod attention;
 pub(crate) mod attention_back;
 mod crew;
 pub(crate) mod dequant;
+mod experts;
 #[cfg_attr(not(target_arch = "x86_64"), path = "gemm/none.rs")]
 mod gemm;
 #[cfg_attr(not(target_arch = "x86_64"), path = "gemv/none.rs")]
@@ -35,11 +36,14 @@ pub(crate) mod testing;
 pub(crate) mod train;
 #[cfg(target_arch = "x86_64")]
 mod vector;
+mod vectors;
 mod weight;
 
 pub(crate) use crew::{Crew, Shared};
+pub(crate) use experts::ExpertProduct;
 pub(crate) use level::Level;
 pub(crate) use product::{Product, ProductBack};
 pub(crate) use queue::Queue;
 pub(crate) use scratch::{Need, Scratch};
+pub(crate) use vectors::Vectors;
 pub(crate) use weight::{Weight, WeightType};

@@ -1,25 +1,21 @@
 //! Products of a matrix of weights with the vectors of some tokens, and what goes back through them: the entries that
 //! choose among the kernels.
 
-use super::{Crew, Level, Need, Queue, Scratch, Weight, WeightType, gemm, gemv};
+use super::{Crew, Level, Need, Queue, Scratch, Vectors, Weight, WeightType, gemm, gemv};
 
 #[cfg(test)]
 #[path = "product_tests.rs"]
 mod tests;
 
-/// `y[t * y_stride + r] = sum over k of W[r][k] * x[t * x_stride + k]`, for every row and token.
+/// `y[t][r] = sum over k of W[r][k] * x[t][k]`, for every row and token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product {
     pub weight: Weight,
-    /// `tokens` rows of the weight's width.
-    pub x: *const f32,
-    /// Floats from one token of `x` to the next.
-    pub x_stride: usize,
+    /// `tokens` vectors of the weight's width, which are only read.
+    pub x: Vectors,
     pub tokens: usize,
-    /// `tokens` rows of as many values as the weight has rows; overlaps nothing that is read.
-    pub y: *mut f32,
-    /// Floats from one token of `y` to the next.
-    pub y_stride: usize,
+    /// `tokens` vectors of as many values as the weight has rows; they overlap nothing that is read.
+    pub y: Vectors,
     /// Whether the vectors of many tokens may be rounded to 8 bits, as those of a few are and as the engine does.
     pub to_bytes: bool,
 }
@@ -39,6 +35,11 @@ const GROUP: usize = 8;
 impl Product {
     /// The memory to work with; `None` if there is no kernel for this product, or the engine's own is quicker.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
+        if self.is_better_off_with_the_engine(level) { None } else { self.need_in_any_case(level) }
+    }
+
+    /// The same, even if the engine is quicker.
+    pub(super) fn need_in_any_case(&self, level: Level) -> Option<Need> {
         match self.way(level)? {
             Way::Few => gemv::need(&self.group(0), level),
             Way::Many => gemm::need(self, level),
@@ -48,9 +49,8 @@ impl Product {
     /// Computes it. Every thread of the crew calls this.
     ///
     /// # Safety
-    /// [`Product::need`] gave `Some` for this level, which the processor has, and `scratch` holds as much; the pointers
-    /// are valid for the rows and strides that they are said to have, and nobody writes what they show meanwhile. The
-    /// crew has just been formed.
+    /// A need was given for this level, which the processor has, and `scratch` holds as much; the weight and the vectors
+    /// are there, and nobody writes what is read meanwhile. The crew has just been formed.
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, scratch: Scratch) {
         // SAFETY: the caller's.
         unsafe { self.run_in(level, crew, scratch, &mut Queue::new(0)) }
@@ -84,22 +84,37 @@ impl Product {
     /// The product with a few of the tokens.
     fn group(&self, first: usize) -> Self {
         Self {
-            x: self.x.wrapping_add(first * self.x_stride),
-            y: self.y.wrapping_add(first * self.y_stride),
+            x: self.x.from(first),
+            y: self.y.from(first),
             tokens: GROUP.min(self.tokens - first),
             ..*self
         }
     }
 
+    /// The kernels that are the quickest of ours.
     fn way(&self, level: Level) -> Option<Way> {
-        let weight_type = self.weight.weight_type;
         let of_gemm = gemm::level(&self.weight, level);
-        let few = self.tokens <= most_of_few(weight_type, of_gemm);
+        let few = self.tokens <= most_of_few(self.weight.weight_type, of_gemm);
         if few && gemv::need(&self.group(0), level).is_some() {
             return Some(Way::Few);
         }
-        let many = least_of_many(self, of_gemm).is_some_and(|least| self.tokens >= least);
-        (many && gemm::need(self, level).is_some()).then_some(Way::Many)
+        gemm::need(self, level).map(|_| Way::Many)
+    }
+
+    /// Whether the engine's own kernels are quicker than ours.
+    fn is_better_off_with_the_engine(&self, level: Level) -> bool {
+        match self.way(level) {
+            // With AVX2 and one token, the engine's own kernel for this type is.
+            Some(Way::Few) => {
+                let is_q6k = matches!(self.weight.weight_type, WeightType::Q6K);
+                level == Level::Avx2 && self.tokens == 1 && is_q6k
+            }
+            Some(Way::Many) => {
+                let least = least_of_many(self, gemm::level(&self.weight, level));
+                least.is_none_or(|least| self.tokens < least)
+            }
+            None => true,
+        }
     }
 }
 
@@ -126,19 +141,15 @@ fn least_of_many(product: &Product, level: Level) -> Option<usize> {
     }
 }
 
-/// `dx[t * dx_stride + k] = sum over r of W[r][k] * dy[t * dy_stride + r]`, or so much more, for every column and token.
+/// `dx[t][k] = sum over r of W[r][k] * dy[t][r]`, or so much more, for every column and token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ProductBack {
     pub weight: Weight,
-    /// `tokens` rows of as many values as the weight has rows.
-    pub dy: *const f32,
-    /// Floats from one token of `dy` to the next.
-    pub dy_stride: usize,
+    /// `tokens` vectors of as many values as the weight has rows, which are only read.
+    pub dy: Vectors,
     pub tokens: usize,
-    /// `tokens` rows of the weight's width; overlaps nothing that is read.
-    pub dx: *mut f32,
-    /// Floats from one token of `dx` to the next.
-    pub dx_stride: usize,
+    /// `tokens` vectors of the weight's width, at even distances; they overlap nothing that is read.
+    pub dx: Vectors,
     /// Whether the result is added to what `dx` holds.
     pub accumulate: bool,
 }

@@ -2,7 +2,7 @@
 
 use super::super::oracle;
 use super::super::testing::{Together, levels, run_crew};
-use super::{Level, Need, Product, Way, Weight, WeightType};
+use super::{Level, Need, Product, Vectors, Way, Weight, WeightType};
 
 const ROWS: usize = 40;
 const WIDTH: usize = 256;
@@ -14,11 +14,9 @@ fn error(weight_type: WeightType, level: Level, tokens: usize) -> Option<f64> {
     let mut y = vec![f32::NAN; tokens * ROWS];
     let product = Together(Product {
         weight: weight(weight_type, data.as_ptr()),
-        x: x.as_ptr(),
-        x_stride: WIDTH,
+        x: Vectors::to_read(x.as_ptr(), WIDTH),
         tokens,
-        y: y.as_mut_ptr(),
-        y_stride: ROWS,
+        y: Vectors::new(y.as_mut_ptr(), ROWS),
         to_bytes: true,
     });
     let need: Need = product.get().need(level)?;
@@ -36,9 +34,10 @@ fn weight(weight_type: WeightType, data: *const u8) -> Weight {
 }
 
 fn way(weight_type: WeightType, level: Level, tokens: usize) -> Option<Way> {
-    let (x, y) = (std::ptr::null(), std::ptr::null_mut());
+    let nowhere = Vectors::to_read(std::ptr::null(), 0);
     let weight = weight(weight_type, std::ptr::null());
-    Product { weight, x, x_stride: WIDTH, tokens, y, y_stride: ROWS, to_bytes: true }.way(level)
+    let product = Product { weight, x: nowhere, tokens, y: nowhere, to_bytes: true };
+    product.way(level).filter(|_| product.need(level).is_some())
 }
 
 #[test]

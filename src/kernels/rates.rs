@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use super::amx::{self, COLUMNS, MOST, STEP, TileProduct};
 use super::testing::{Together, levels, run_crew};
-use super::{Crew, Level, Need, Product, ProductBack, Scratch, Shared, Weight, WeightType, oracle};
+use super::{
+    Crew, Level, Need, Product, ProductBack, Scratch, Shared, Vectors, Weight, WeightType, oracle,
+};
 
 /// Rows and width of the weights.
 const SHAPES: [(usize, usize); 2] = [(3072, 1024), (8192, 2048)];
@@ -161,17 +163,17 @@ impl Case {
 
     fn forward(&self, tokens: usize, to_bytes: bool) -> Together<Product> {
         let Weight { rows, width, .. } = self.weight;
-        let (x, y) = (self.x.as_ptr(), self.y.as_ptr().cast_mut());
-        let (x_stride, y_stride) = (width, rows);
-        Together(Product { weight: self.weight, x, x_stride, tokens, y, y_stride, to_bytes })
+        let x = Vectors::to_read(self.x.as_ptr(), width);
+        let y = Vectors::to_read(self.y.as_ptr(), rows);
+        Together(Product { weight: self.weight, x, tokens, y, to_bytes })
     }
 
     fn back(&self) -> Together<ProductBack> {
         let Weight { rows, width, .. } = self.weight;
-        let (dy, dx) = (self.y.as_ptr(), self.x.as_ptr().cast_mut());
-        let (dy_stride, dx_stride, tokens) = (rows, width, TOKENS);
-        let (weight, accumulate) = (self.weight, false);
-        Together(ProductBack { weight, dy, dy_stride, tokens, dx, dx_stride, accumulate })
+        let dy = Vectors::to_read(self.y.as_ptr(), rows);
+        let dx = Vectors::to_read(self.x.as_ptr(), width);
+        let (weight, tokens, accumulate) = (self.weight, TOKENS, false);
+        Together(ProductBack { weight, dy, tokens, dx, accumulate })
     }
 }
 

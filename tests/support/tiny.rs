@@ -59,6 +59,8 @@ pub struct Tiny {
     pub n_ctx: u32,
     /// gemma3 only; layer 0 slides, layer 1 sees everything, and so on.
     pub sliding_window: u32,
+    /// llama only: experts of a mixture, of which each token is given two; 0 for one feed-forward network.
+    pub n_expert: u32,
     /// Whether the output matrix is the token embedding.
     pub tied: bool,
     pub chat_template: Option<String>,
@@ -77,6 +79,7 @@ impl Tiny {
             n_head_kv: if family == Family::Gpt2 { 4 } else { 2 },
             n_ctx: 256,
             sliding_window: 8,
+            n_expert: 0,
             tied: !matches!(family, Family::Llama | Family::Phi3),
             chat_template: Some(CHATML.to_owned()),
         }
@@ -162,6 +165,10 @@ impl Tiny {
             w.set(format!("{arch}.attention.key_length"), head_dim);
             w.set(format!("{arch}.attention.value_length"), head_dim);
         }
+        if self.n_expert > 0 {
+            w.set(format!("{arch}.expert_count"), self.n_expert);
+            w.set(format!("{arch}.expert_used_count"), 2u32);
+        }
         if self.family == Family::Gemma3 {
             w.set("gemma3.attention.sliding_window", self.sliding_window);
             w.set("gemma3.attention.sliding_window_pattern", 2u32);
@@ -225,6 +232,14 @@ impl Tensors<'_, '_> {
             Family::Llama | Family::Phi3 => {}
         }
         self.norm(&format!("{blk}.ffn_norm"), embd);
+        let experts = u64::from(self.tiny.n_expert);
+        if experts > 0 {
+            self.matrix(&format!("{blk}.ffn_gate_inp"), embd, experts);
+            self.matrices(&format!("{blk}.ffn_gate_exps"), &[embd, ff, experts]);
+            self.matrices(&format!("{blk}.ffn_up_exps"), &[embd, ff, experts]);
+            self.matrices(&format!("{blk}.ffn_down_exps"), &[ff, embd, experts]);
+            return;
+        }
         let up = if family == Family::Phi3 { 2 * ff } else { ff };
         self.matrix(&format!("{blk}.ffn_up"), embd, up);
         self.matrix(&format!("{blk}.ffn_down"), ff, embd);
@@ -241,13 +256,17 @@ impl Tensors<'_, '_> {
         }
     }
 
-    /// A weight whose outputs have about unit variance for unit inputs.
     fn matrix(&mut self, name: &str, columns: u64, rows: u64) {
-        let scale = (3.0 / columns as f32).sqrt();
-        let values = self.uniform(columns * rows, 0.0, scale);
+        self.matrices(name, &[columns, rows]);
+    }
+
+    /// Weights whose outputs have about unit variance for unit inputs.
+    fn matrices(&mut self, name: &str, dims: &[u64]) {
+        let scale = (3.0 / dims[0] as f32).sqrt();
+        let values = self.uniform(dims.iter().product(), 0.0, scale);
         let ggml_type = self.tiny.weights;
         let data = blocks::encode(&values, ggml_type, &mut self.rng);
-        self.writer.tensor(format!("{name}.weight"), &[columns, rows], ggml_type, data);
+        self.writer.tensor(format!("{name}.weight"), dims, ggml_type, data);
     }
 
     fn norm(&mut self, name: &str, n: u64) {

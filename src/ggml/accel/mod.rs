@@ -6,6 +6,7 @@
 
 mod backend;
 mod compute;
+mod experts;
 mod layout;
 #[cfg(test)]
 #[cfg(target_os = "linux")]

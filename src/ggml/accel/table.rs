@@ -4,15 +4,19 @@ use std::ptr::null;
 
 use llama_cpp_sys_2 as sys;
 
+use super::experts::experts;
 use super::rows::{gate, norm, rope};
 use crate::kernels::attention::Attention;
 use crate::kernels::rows::{GateForward, NormForward, Rope};
-use crate::kernels::{Crew, Level, Need, Product, Scratch, Weight, WeightType};
+use crate::kernels::{
+    Crew, ExpertProduct, Level, Need, Product, Scratch, Vectors, Weight, WeightType,
+};
 
 /// What a node computes, with the pointers and shapes of its tensors.
 #[derive(Clone, Copy)]
 pub(super) enum Kernel {
     Product(Product),
+    Experts(ExpertProduct),
     Attention(Attention),
     Norm(NormForward),
     Gate(GateForward),
@@ -25,8 +29,9 @@ pub(super) enum Kernel {
 /// How a node is read, with the one that follows; `None`: its shapes, types or memory are not what a kernel takes.
 type Read = unsafe fn(&sys::ggml_tensor, Option<&sys::ggml_tensor>) -> Option<Kernel>;
 
-const TABLE: [(sys::ggml_op, Read); 5] = [
+const TABLE: [(sys::ggml_op, Read); 6] = [
     (sys::GGML_OP_MUL_MAT, product),
+    (sys::GGML_OP_MUL_MAT_ID, experts),
     (sys::GGML_OP_FLASH_ATTN_EXT, attention),
     (sys::GGML_OP_RMS_NORM, norm),
     (sys::GGML_OP_GLU, gate),
@@ -56,6 +61,7 @@ impl Kernel {
     pub(super) fn need(&self, level: Level) -> Option<Need> {
         match self {
             Self::Product(product) => product.need(level),
+            Self::Experts(product) => product.need(level),
             Self::Attention(attention) => attention.need(level),
             Self::Norm(norm) => norm.need(level),
             Self::Gate(gate) => gate.need(level),
@@ -74,6 +80,7 @@ impl Kernel {
         unsafe {
             match self {
                 Self::Product(product) => product.run(level, crew, scratch),
+                Self::Experts(product) => product.run(level, crew, scratch),
                 Self::Attention(attention) => attention.run(level, crew, scratch),
                 Self::Norm(norm) => norm.run(level, crew, scratch),
                 Self::Gate(gate) => gate.run(level, crew, scratch),
@@ -99,11 +106,9 @@ unsafe fn product(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Opti
         return None;
     }
     // SAFETY: by the contract of this function.
-    let weight = unsafe { matrix(weight)? };
-    let (tokens, x_stride) = rows(x)?;
-    let (_, y_stride) = rows(node)?;
-    let (x, y) = (x.data.cast_const().cast(), node.data.cast());
-    Some(Kernel::Product(Product { weight, x, x_stride, tokens, y, y_stride, to_bytes: true }))
+    let (weight, 1, _) = (unsafe { matrices(weight)? }) else { return None };
+    let ((tokens, x), (_, y)) = (vectors(x)?, vectors(node)?);
+    Some(Kernel::Product(Product { weight, x, tokens, y, to_bytes: true }))
 }
 
 /// Attention over a cache, of one stream of sequences.
@@ -154,15 +159,15 @@ unsafe fn attention(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Op
     }))
 }
 
-/// A leaf of the graph, as a matrix of weights: not what the graph itself computes or is given, which wants more
-/// accuracy (the scores of an attention).
+/// A leaf of the graph, as matrices of weights: the first, how many there are, and the bytes from one to the next. Not
+/// what the graph itself computes or is given, which wants more accuracy (the scores of an attention).
 ///
 /// # Safety
 /// The tensor is valid.
-unsafe fn matrix(tensor: &sys::ggml_tensor) -> Option<Weight> {
+pub(super) unsafe fn matrices(tensor: &sys::ggml_tensor) -> Option<(Weight, usize, usize)> {
     let leaf = tensor.op == sys::GGML_OP_NONE && tensor.view_src.is_null();
     let input = tensor.flags & sys::GGML_TENSOR_FLAG_INPUT as i32 != 0;
-    let [width, rows, 1, 1] = tensor.ne else { return None };
+    let [width, rows, count, 1] = tensor.ne else { return None };
     // SAFETY: by the contract of this function.
     if !leaf || input || unsafe { !on_host(tensor) } {
         return None;
@@ -170,13 +175,14 @@ unsafe fn matrix(tensor: &sys::ggml_tensor) -> Option<Weight> {
     let weight_type = weight_type(tensor.type_)?;
     let whole =
         (width as usize).is_multiple_of(weight_type.block()) && tensor.nb[0] == weight_type.bytes();
-    whole.then_some(Weight {
+    let weight = Weight {
         weight_type,
         data: tensor.data.cast_const().cast(),
         stride: tensor.nb[1],
         rows: rows as usize,
         width: width as usize,
-    })
+    };
+    whole.then_some((weight, count as usize, tensor.nb[2]))
 }
 
 /// Whether a tensor lies in memory that the CPU can read, in the layout of its type: not repacked, not on a device.
@@ -215,6 +221,12 @@ pub(super) fn rows(tensor: &sys::ggml_tensor) -> Option<(usize, usize)> {
     let even = (layers == 1 || layer == n * row) && (sheets == 1 || sheet == layers * layer);
     let aligned = float == size_of::<f32>() && row % float == 0;
     (even && aligned).then_some((n * layers * sheets, row / float))
+}
+
+/// The rows of a tensor of f32, and how many there are.
+pub(super) fn vectors(tensor: &sys::ggml_tensor) -> Option<(usize, Vectors)> {
+    let (count, stride) = rows(tensor)?;
+    Some((count, Vectors::new(tensor.data.cast(), stride)))
 }
 
 /// A parameter of an operation that is a float.

@@ -5,28 +5,23 @@ use llama_cpp_sys_2 as sys;
 use super::Out;
 use crate::ggml::accel::weight_type;
 use crate::ggml::{Graph, Tensor};
-use crate::kernels::{Product, ProductBack, Weight};
+use crate::kernels::{Product, ProductBack, Vectors, Weight};
 
 impl Graph<'_> {
     /// `W x`: `[in, out] x [in, tokens]` gives `[out, tokens]`. `None` without kernels for it.
     pub(crate) fn kernel_product(&self, weight: Tensor, x: Tensor) -> Option<Tensor> {
         let (w, [width, tokens, flat]) = (self.weight(weight)?, self.dense(x)?);
-        let (nothing, level) = (std::ptr::null_mut(), self.level());
-        let (x_stride, y_stride) = (width, w.rows);
-        let product = Product {
-            weight: w,
-            x: nothing,
-            x_stride,
-            tokens,
-            y: nothing,
-            y_stride,
-            to_bytes: false,
+        let level = self.level();
+        let product = move |weight, x, y| {
+            let (x, y) = (Vectors::to_read(x, width), Vectors::new(y, w.rows));
+            Product { weight, x, tokens, y, to_bytes: false }
         };
-        let need = product.need(level).filter(|_| width == w.width && flat == 1)?;
+        let nowhere = product(w, std::ptr::null(), std::ptr::null_mut());
+        let need = nowhere.need(level).filter(|_| width == w.width && flat == 1)?;
         let out = Out::New([w.rows as i64, tokens as i64, 1]);
         Some(self.custom("a product", &[weight, x], out, need, move |site, crew, s| {
             let weight = Weight { data: site.input(0), ..w };
-            let product = Product { weight, x: site.input(1), y: site.out(), ..product };
+            let product = product(weight, site.input(1), site.out());
             // SAFETY: the shapes were checked, the level is the workspace's, the scratch is as large as needed.
             unsafe { product.run(level, crew, s) }
         }))
@@ -43,22 +38,18 @@ impl Graph<'_> {
         let dims = [w.width, tokens, 1];
         let fits = rows == w.rows && flat == 1;
         let fits = fits && before.is_none_or(|before| self.dense(before) == Some(dims));
-        let (nothing, level) = (std::ptr::null_mut(), self.level());
-        let back = ProductBack {
-            weight: w,
-            dy: nothing,
-            dy_stride: rows,
-            tokens,
-            dx: nothing,
-            dx_stride: w.width,
-            accumulate: before.is_some(),
+        let (level, accumulate) = (self.level(), before.is_some());
+        let back = move |weight, dy, dx| {
+            let (dy, dx) = (Vectors::to_read(dy, rows), Vectors::new(dx, w.width));
+            ProductBack { weight, dy, tokens, dx, accumulate }
         };
-        let need = back.need(level).filter(|_| fits)?;
+        let nowhere = back(w, std::ptr::null(), std::ptr::null_mut());
+        let need = nowhere.need(level).filter(|_| fits)?;
         let out = before.map_or(Out::New(dims.map(|n| n as i64)), |_| Out::Over);
         let inputs = [before.unwrap_or(dy), weight, dy];
         Some(self.custom("a product's gradient", &inputs, out, need, move |site, crew, s| {
             let weight = Weight { data: site.input(1), ..w };
-            let back = ProductBack { weight, dy: site.input(2), dx: site.out(), ..back };
+            let back = back(weight, site.input(2), site.out());
             // SAFETY: as above.
             unsafe { back.run(level, crew, s) }
         }))

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::super::amx::{self, COLUMNS, MOST, STEP, TileProduct};
 use super::super::vector::{brain_floats, in_two_parts};
-use super::super::{Level, Weight, dequant};
+use super::super::{Level, Vectors, Weight, dequant};
 use super::kernel::{BackKernel, Bf16, Kernel, Rows};
 use super::tile::Tile;
 use super::transpose::rows16;
@@ -75,7 +75,7 @@ impl<const PARTS: usize> Kernel for Amx<PARTS> {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
     unsafe fn tile(
-        vectors: &Weight,
+        vectors: Vectors,
         tokens: Range<usize>,
         elements: Range<usize>,
         _: Rows,
@@ -87,7 +87,7 @@ impl<const PARTS: usize> Kernel for Amx<PARTS> {
                 let start = elements.start + step * 2 * STEP;
                 // SAFETY: the caller's vectors, of f32; what is behind the last element is not read.
                 unsafe {
-                    let x = vectors.data.add(token * vectors.stride).cast::<f32>().add(start);
+                    let x = vectors.at(token).add(start);
                     let kept = u32::MAX >> (2 * STEP).saturating_sub(elements.end - start);
                     let low = _mm512_maskz_loadu_ps(kept as u16, x);
                     let high = _mm512_maskz_loadu_ps((kept >> 16) as u16, x.wrapping_add(STEP));

@@ -4,11 +4,11 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::super::{Crew, Need, ProductBack, Queue, Scratch, Weight, WeightType};
+use super::super::{Crew, Need, ProductBack, Queue, Scratch, Vectors};
 use super::kernel::{BackKernel, Rows};
 use super::pack::{self, Tokens};
 use super::plan::{self, Parts};
-use super::sweep::{Sums, sweep};
+use super::sweep::sweep;
 
 /// Columns that are dequantized at a time, at most.
 const COLUMNS: usize = 256;
@@ -66,24 +66,18 @@ impl<'a, K: BackKernel> Back<'a, K> {
     /// # Safety
     /// The processor has the kernel's level; as for [`ProductBack::run`].
     pub(super) unsafe fn run(&self, crew: Crew<'_>, scratch: Scratch, queue: &mut Queue) {
-        let ProductBack { dy, dy_stride, dx, dx_stride, .. } = *self.product;
+        let ProductBack { dy, dx, .. } = *self.product;
         let panels = scratch.own.cast::<u32>().wrapping_add(Rows::words::<K>());
         let sums = panels.wrapping_add(COLUMNS * WORDS).cast();
         let own = Own { between: Rows::new::<K>(scratch.own), panels, sums };
         let groups = self.groups();
         for rows in self.segments().all() {
             for block in Parts::of_tokens(self.product.tokens).all() {
-                let vectors = Weight {
-                    weight_type: WeightType::F32,
-                    data: dy.wrapping_add(block.start * dy_stride + rows.start).cast(),
-                    stride: 4 * dy_stride,
-                    rows: block.len(),
-                    width: rows.len(),
-                };
-                let tokens = Tokens::new::<K>(&vectors, scratch.shared);
+                let tokens = Tokens::new::<K>(block.len(), rows.len(), scratch.shared);
+                let dy = dy.from(block.start).elements(rows.start);
                 // SAFETY: the caller's.
-                unsafe { tokens.pack_together::<K>(&vectors, crew, own.between) };
-                let dx = Sums { data: dx.wrapping_add(block.start * dx_stride), stride: dx_stride };
+                unsafe { tokens.pack_together::<K>(dy, crew, own.between) };
+                let dx = dx.from(block.start);
                 let splits = plan::splits::<K>(groups.count(), crew.count, &tokens);
                 while let Some(piece) = queue.next(&crew, groups.count() * splits) {
                     let columns = groups.at(piece / splits);
@@ -104,7 +98,7 @@ impl<'a, K: BackKernel> Back<'a, K> {
         rows: Range<usize>,
         columns: Range<usize>,
         (tokens, tiles): (&Tokens, Range<usize>),
-        dx: Sums,
+        dx: Vectors,
         own: &Own,
     ) {
         let accumulate = self.product.accumulate || rows.start > 0;
@@ -112,9 +106,9 @@ impl<'a, K: BackKernel> Back<'a, K> {
         // Where a panel's sums are in the end, how many, and where they are on the way.
         let places = |panel: usize| {
             let first = panel * K::LANES;
-            let dx = Sums { data: dx.data.wrapping_add(columns.start + first), ..dx };
+            let dx = dx.elements(columns.start + first);
             let own = own.sums.wrapping_add(first * tokens.count);
-            (dx, K::LANES.min(columns.len() - first), Sums { data: own, stride: K::LANES })
+            (dx, K::LANES.min(columns.len() - first), Vectors::new(own, K::LANES))
         };
         let (end, rest, beside) = places(panels - 1);
         let beside_at_all = rest < K::LANES;

@@ -9,7 +9,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::super::{Weight, dequant};
+use super::super::{Vectors, Weight, dequant};
 use super::bytes_tile;
 use super::kernel::{Kernel, Rows, by_tokens};
 use super::quantize::quantize;
@@ -73,7 +73,7 @@ impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
     }
 
     unsafe fn tile(
-        vectors: &Weight,
+        vectors: Vectors,
         tokens: Range<usize>,
         elements: Range<usize>,
         _: Rows,
@@ -83,7 +83,7 @@ impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
         for token in tokens {
             // SAFETY: the caller's vectors, of f32, in whole groups.
             unsafe {
-                let x = vectors.data.add(token * vectors.stride).cast::<f32>().add(elements.start);
+                let x = vectors.at(token).add(elements.start);
                 let to = to.add((token - first) * (GROUP + 2));
                 quantize::<GROUP, O>(x, elements.len(), to, stride);
             }

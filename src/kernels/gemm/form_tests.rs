@@ -2,7 +2,7 @@
 
 use super::super::super::oracle::{self, Random};
 use super::super::super::testing::{Together, levels, run_crew};
-use super::super::super::{Level, Product, Queue, Weight, WeightType};
+use super::super::super::{Level, Product, Queue, Vectors, Weight, WeightType};
 use super::Form;
 
 #[derive(Debug, Clone, Copy)]
@@ -46,11 +46,9 @@ impl Case {
                 rows: self.rows,
                 width: self.width,
             },
-            x: apart.as_ptr(),
-            x_stride: self.width + 3,
+            x: Vectors::to_read(apart.as_ptr(), self.width + 3),
             tokens: self.tokens,
-            y: y.as_mut_ptr(),
-            y_stride,
+            y: Vectors::new(y.as_mut_ptr(), y_stride),
             to_bytes: self.to_bytes,
         });
         let need = super::super::need(product.get(), level).expect("a GEMM");
@@ -94,9 +92,9 @@ fn form(weight_type: WeightType, to_bytes: bool, level: Level) -> Option<Form> {
 }
 
 fn form_for(tokens: usize, weight_type: WeightType, to_bytes: bool, level: Level) -> Option<Form> {
-    let (data, x, y) = (std::ptr::null(), std::ptr::null(), std::ptr::null_mut());
+    let (data, nowhere) = (std::ptr::null(), Vectors::to_read(std::ptr::null(), 0));
     let weight = Weight { weight_type, data, stride: 0, rows: 1, width: 256 };
-    Form::of(&Product { weight, x, x_stride: 256, tokens, y, y_stride: 1, to_bytes }, level)
+    Form::of(&Product { weight, x: nowhere, tokens, y: nowhere, to_bytes }, level)
 }
 
 /// All that is multiplied as integers.

@@ -3,11 +3,11 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::super::{Crew, Need, Product, Queue, Scratch, Weight, WeightType};
+use super::super::{Crew, Need, Product, Queue, Scratch, Vectors};
 use super::kernel::{Kernel, Rows};
 use super::pack::{self, Tokens};
 use super::plan::{self, Parts};
-use super::sweep::{Sums, sweep};
+use super::sweep::sweep;
 
 /// A product on the GEMM of one level.
 pub(super) struct Forward<'a, K> {
@@ -51,23 +51,16 @@ impl<'a, K: Kernel> Forward<'a, K> {
     /// # Safety
     /// The processor has the kernel's level; as for [`Product::run`].
     pub(super) unsafe fn run(&self, crew: Crew<'_>, scratch: Scratch, queue: &mut Queue) {
-        let Product { weight, x, x_stride, y, y_stride, .. } = *self.product;
+        let Product { weight, x, y, .. } = *self.product;
         let together = self.panels();
         let panels = scratch.own.cast::<u32>().wrapping_add(Rows::words::<K>());
         let sums = panels.wrapping_add(together * K::LANES * K::WORDS).cast();
         let own = Own { between: Rows::new::<K>(scratch.own), panels, sums };
         for block in Parts::of_tokens(self.product.tokens).all() {
-            let vectors = Weight {
-                weight_type: WeightType::F32,
-                data: x.wrapping_add(block.start * x_stride).cast(),
-                stride: 4 * x_stride,
-                rows: block.len(),
-                width: weight.width,
-            };
-            let tokens = Tokens::new::<K>(&vectors, scratch.shared);
+            let tokens = Tokens::new::<K>(block.len(), weight.width, scratch.shared);
             // SAFETY: the caller's.
-            unsafe { tokens.pack_together::<K>(&vectors, crew, own.between) };
-            let y = Sums { data: y.wrapping_add(block.start * y_stride), stride: y_stride };
+            unsafe { tokens.pack_together::<K>(x.from(block.start), crew, own.between) };
+            let y = y.from(block.start);
             let groups = weight.rows.div_ceil(together * K::LANES);
             let splits = plan::splits::<K>(groups, crew.count, &tokens);
             while let Some(piece) = queue.next(&crew, groups * splits) {
@@ -88,7 +81,7 @@ impl<'a, K: Kernel> Forward<'a, K> {
         &self,
         rows: Range<usize>,
         (tokens, tiles): (&Tokens, Range<usize>),
-        y: Sums,
+        y: Vectors,
         own: &Own,
     ) {
         let weight = &self.product.weight;
@@ -106,16 +99,16 @@ impl<'a, K: Kernel> Forward<'a, K> {
                 let n = K::LANES.min(rows.end - first);
                 let panel = own.panels.wrapping_add(i * K::LANES * K::WORDS);
                 let sums = own.sums.wrapping_add(i * K::LANES * tokens.count);
-                let sums = Sums { data: sums, stride: K::LANES };
-                let y = Sums { data: y.data.wrapping_add(first), ..y };
+                let (sums, y) = (Vectors::new(sums, K::LANES), y.elements(first));
                 let from = (part.start > 0).then_some(sums);
                 let is_last = part.end == weight.width;
-                let to = if is_last && n == K::LANES { y } else { sums };
+                let beside = n < K::LANES || y.distance().is_none();
+                let to = if is_last && !beside { y } else { sums };
                 // SAFETY: just packed; the sums have place for all tokens, and so has `y` for a whole panel. What lies
                 // behind the rows in it is not touched.
                 unsafe {
                     sweep::<K>(panel, words.clone(), (tokens, tiles.clone()), from, to);
-                    if is_last && n < K::LANES {
+                    if is_last && beside {
                         sums.copy(y, tokens.of_tiles(&tiles), n);
                     }
                 }

@@ -5,7 +5,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::super::Weight;
+use super::super::{Vectors, Weight};
 use super::integers_tile::{self, Both};
 use super::kernel::{Kernel, Rows, by_tokens};
 use super::tile::Tile;
@@ -74,7 +74,7 @@ impl<I: Integers> Kernel for OfIntegers<I> {
     }
 
     unsafe fn tile(
-        vectors: &Weight,
+        vectors: Vectors,
         tokens: Range<usize>,
         elements: Range<usize>,
         _: Rows,
@@ -84,7 +84,7 @@ impl<I: Integers> Kernel for OfIntegers<I> {
         for token in tokens {
             // SAFETY: the caller's vectors, of f32, in whole groups.
             unsafe {
-                let x = vectors.data.add(token * vectors.stride).cast::<f32>().add(elements.start);
+                let x = vectors.at(token).add(elements.start);
                 I::token(x, elements.len(), to.add((token - first) * (I::GROUP + 2)), stride);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::{Level, Weight, dequant};
+use super::super::{Level, Vectors, Weight, dequant};
 use super::pack;
 use super::tile::{Tile, compute};
 use super::transpose::{interleave, rows8, rows16};
@@ -65,9 +65,9 @@ pub(super) trait Kernel {
     /// Packs elements of the tokens of a tile.
     ///
     /// # Safety
-    /// As for [`pack::rows`], but for the rows, of which there are at most `TOKENS`.
+    /// As for [`pack::vectors`].
     unsafe fn tile(
-        vectors: &Weight,
+        vectors: Vectors,
         tokens: Range<usize>,
         elements: Range<usize>,
         between: Rows,
@@ -75,9 +75,8 @@ pub(super) trait Kernel {
     ) where
         Self: Sized,
     {
-        let count = tokens.len();
         // SAFETY: the caller's.
-        unsafe { pack::rows::<Self>(vectors, tokens, elements, between, to, count) }
+        unsafe { pack::vectors::<Self>(vectors, tokens, elements, between, to) }
     }
 }
 

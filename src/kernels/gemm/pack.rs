@@ -3,7 +3,7 @@
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Range;
 
-use super::super::{Crew, Weight};
+use super::super::{Crew, Vectors, Weight, WeightType};
 use super::kernel::{Kernel, Rows};
 
 /// Packs elements of at most `SIDE` rows: word `w` of row `r` goes to `to[w * to_stride + r]`.
@@ -19,20 +19,60 @@ pub(super) unsafe fn rows<K: Kernel>(
     to: *mut u32,
     to_stride: usize,
 ) {
-    let words = K::words(elements.len());
-    let count = rows.len();
+    let (words, count) = (K::words(elements.len()), rows.len());
     for (i, row) in rows.enumerate() {
-        // SAFETY: the caller's. Of the words that are not filled, the last 16 at most, the zeros are written first.
-        unsafe {
-            let at = between.data.add(i * between.stride);
-            let last = words.saturating_sub(16);
-            at.add(last).write_bytes(0, words - last);
-            fetch(weight, row + 4, &elements);
-            K::elements(weight, row, elements.start, elements.len(), at);
-        }
+        fetch(weight, row + 4, &elements);
+        // SAFETY: the caller's.
+        unsafe { put_between::<K>(weight, row, &elements, between, i) };
     }
     // SAFETY: the rows have just been written; their stride is a whole number of groups.
     unsafe { K::transpose(between, count, words, to, to_stride) }
+}
+
+/// As [`rows`], for elements of at most `TOKENS` vectors.
+///
+/// # Safety
+/// As for [`rows`].
+pub(super) unsafe fn vectors<K: Kernel>(
+    vectors: Vectors,
+    tokens: Range<usize>,
+    elements: Range<usize>,
+    between: Rows,
+    to: *mut u32,
+) {
+    let (words, count) = (K::words(elements.len()), tokens.len());
+    for (i, token) in tokens.enumerate() {
+        // SAFETY: the caller's.
+        unsafe {
+            let data = vectors.at(token).cast_const().cast();
+            let weight_type = WeightType::F32;
+            let row = Weight { weight_type, data, stride: 0, rows: 1, width: elements.end };
+            put_between::<K>(&row, 0, &elements, between, i);
+        }
+    }
+    // SAFETY: as in `rows`.
+    unsafe { K::transpose(between, count, words, to, count) }
+}
+
+/// Puts elements of a row at place `i` between.
+///
+/// # Safety
+/// As for [`rows`].
+unsafe fn put_between<K: Kernel>(
+    weight: &Weight,
+    row: usize,
+    elements: &Range<usize>,
+    between: Rows,
+    i: usize,
+) {
+    let words = K::words(elements.len());
+    let last = words.saturating_sub(16);
+    // SAFETY: the caller's. Of the words that are not filled, the last 16 at most, the zeros are written first.
+    unsafe {
+        let at = between.data.add(i * between.stride);
+        at.add(last).write_bytes(0, words - last);
+        K::elements(weight, row, elements.start, elements.len(), at);
+    }
 }
 
 /// Asks for elements of a row, which need not exist, to be brought into the cache.
@@ -45,12 +85,14 @@ pub(super) fn fetch(weight: &Weight, row: usize, elements: &Range<usize>) {
     }
 }
 
-/// The vectors of some tokens, packed in tiles as the kernel reads them: for each word that of every token of the tile,
+/// Vectors of some tokens, packed in tiles as the kernel reads them: for each word that of every token of the tile,
 /// or for each group of words those of every token.
 pub(super) struct Tokens {
     data: *mut u32,
     /// How many there are.
     pub count: usize,
+    /// Elements of a token.
+    width: usize,
     /// Words of a token.
     words: usize,
     /// How many tiles there are.
@@ -58,14 +100,10 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// The rows of `vectors`, to be packed at `data`.
-    pub(super) fn new<K: Kernel>(vectors: &Weight, data: *mut u8) -> Self {
-        Self {
-            data: data.cast(),
-            count: vectors.rows,
-            words: K::words(vectors.width),
-            tiles: vectors.rows.div_ceil(K::TOKENS),
-        }
+    /// `count` vectors of `width` elements, to be packed at `data`.
+    pub(super) fn new<K: Kernel>(count: usize, width: usize, data: *mut u8) -> Self {
+        let (words, tiles) = (K::words(width), count.div_ceil(K::TOKENS));
+        Self { data: data.cast(), count, width, words, tiles }
     }
 
     /// The tokens of some tiles: each has as many as the others, or one more.
@@ -88,19 +126,19 @@ impl Tokens {
     /// Packs them together with the crew's other threads, when none reads what was packed before.
     ///
     /// # Safety
-    /// The processor has the kernel's level. The vectors are those that the tokens were made of, and there is room for
-    /// their words; `between` holds rows before they are transposed.
+    /// The processor has the kernel's level. There are as many vectors, and there is room for their words; `between` holds
+    /// rows before they are transposed.
     pub(super) unsafe fn pack_together<K: Kernel>(
         &self,
-        vectors: &Weight,
+        vectors: Vectors,
         crew: Crew<'_>,
         between: Rows,
     ) {
         crew.wait();
         for tile in crew.share(self.tiles, 1) {
             let tokens = self.of_tiles(&(tile..tile + 1));
-            for start in (0..vectors.width).step_by(K::ELEMENTS) {
-                let end = (start + K::ELEMENTS).min(vectors.width);
+            for start in (0..self.width).step_by(K::ELEMENTS) {
+                let end = (start + K::ELEMENTS).min(self.width);
                 // SAFETY: the caller's; an f32 is a block of its own, and the tile is this thread's.
                 unsafe {
                     let to = self.at(tile, K::words(start));

@@ -2,7 +2,9 @@
 
 use super::super::oracle::{self, Random};
 use super::super::testing::{Together, levels, run_crew};
-use super::super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch, Weight, WeightType};
+use super::super::{
+    Crew, Level, Need, Product, ProductBack, Queue, Scratch, Vectors, Weight, WeightType,
+};
 
 /// A product and what it is made of.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +54,10 @@ impl Floats {
             to[..width].copy_from_slice(x);
         }
         Self { data, stride: width + gap, width }
+    }
+
+    fn vectors(&self) -> Vectors {
+        Vectors::to_read(self.data.as_ptr(), self.stride)
     }
 
     /// The numbers, without what is between the rows.
@@ -123,11 +129,9 @@ impl Case {
         let mut y = Floats::random(self.tokens, self.rows, self.gap, self.seed ^ 2);
         let product = Together(Product {
             weight: self.weight(&bytes),
-            x: x.data.as_ptr(),
-            x_stride: x.stride,
+            x: x.vectors(),
             tokens: self.tokens,
-            y: y.data.as_mut_ptr(),
-            y_stride: y.stride,
+            y: Vectors::new(y.data.as_mut_ptr(), y.stride),
             to_bytes: false,
         });
         let need = super::need(product.get(), level).expect("a GEMM");
@@ -146,11 +150,9 @@ impl Case {
         let mut dx = Floats::random(self.tokens, self.width, self.gap, self.seed ^ 2);
         let product = Together(ProductBack {
             weight: self.weight(&bytes),
-            dy: dy.data.as_ptr(),
-            dy_stride: dy.stride,
+            dy: dy.vectors(),
             tokens: self.tokens,
-            dx: dx.data.as_mut_ptr(),
-            dx_stride: dx.stride,
+            dx: Vectors::new(dx.data.as_mut_ptr(), dx.stride),
             accumulate,
         });
         let need = product.get().need(level).expect("a GEMM");
@@ -279,11 +281,9 @@ fn a_token_that_is_not_a_number_concerns_no_other() {
         let mut y = vec![0.0; case.tokens * case.rows];
         let product = Together(Product {
             weight: case.weight(&bytes),
-            x: x.data.as_ptr(),
-            x_stride: x.stride,
+            x: x.vectors(),
             tokens: case.tokens,
-            y: y.as_mut_ptr(),
-            y_stride: case.rows,
+            y: Vectors::new(y.as_mut_ptr(), case.rows),
             to_bytes: false,
         });
         let need = super::need(product.get(), level).expect("a GEMM");
@@ -308,20 +308,16 @@ fn a_queue_serves_one_product_after_the_other() {
         let mut dx = vec![0.0; case.tokens * case.width];
         let product = Product {
             weight: case.weight(&bytes),
-            x: x.data.as_ptr(),
-            x_stride: x.stride,
+            x: x.vectors(),
             tokens: case.tokens,
-            y: y.as_mut_ptr(),
-            y_stride: case.rows,
+            y: Vectors::new(y.as_mut_ptr(), case.rows),
             to_bytes: false,
         };
         let back = ProductBack {
             weight: product.weight,
             dy: product.y,
-            dy_stride: case.rows,
             tokens: case.tokens,
-            dx: dx.as_mut_ptr(),
-            dx_stride: case.width,
+            dx: Vectors::new(dx.as_mut_ptr(), case.width),
             accumulate: false,
         };
         let need =
@@ -352,9 +348,8 @@ fn what_is_no_matrix_or_cut_otherwise_is_not_offered() {
     let bytes = case.bytes();
     let need = |weight_type, rows, level| -> Option<Need> {
         let weight = Weight { weight_type, rows, ..case.weight(&bytes) };
-        let (x, y) = (std::ptr::null(), std::ptr::null_mut());
-        let product =
-            Product { weight, x, x_stride: 96, tokens: 2, y, y_stride: 4, to_bytes: false };
+        let nowhere = Vectors::to_read(std::ptr::null(), 0);
+        let product = Product { weight, x: nowhere, tokens: 2, y: nowhere, to_bytes: false };
         super::need(&product, level)
     };
     for level in levels() {

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::super::dequant::floats::{Bf16, F16, F32, Float};
-use super::super::{Crew, Level, Product, Queue, Weight, WeightType};
+use super::super::{Crew, Level, Product, Queue, Vectors, Weight, WeightType};
 use super::TOKENS;
 use super::lanes::{Lanes, Narrow, Wide};
 use super::layout::ROWS;
@@ -38,7 +38,7 @@ pub(crate) unsafe fn run_float(p: &Product, level: Level, crew: Crew<'_>, queue:
         // SAFETY: rows of the weight, which no other thread takes; the level is the processor's.
         unsafe {
             let weight = Weight { data: w.data.add(first * w.stride), rows, ..w };
-            let part = Product { weight, y: p.y.add(first), ..*p };
+            let part = Product { weight, y: p.y.elements(first), ..*p };
             let ahead = ahead(level);
             if level >= Level::Avx512 { wide(&part, ahead) } else { narrow(&part, ahead) }
         }
@@ -90,9 +90,8 @@ unsafe fn all<L: Lanes, F: Float>(p: &Product, ahead: usize) {
         apart: w.rows.div_ceil(ROWS),
         ahead,
         width: w.width,
-        activations: p.x.cast(),
+        activations: std::ptr::null(),
         y: p.y,
-        y_stride: p.y_stride,
     };
     for first in 0..place.apart {
         let mut t = 0;
@@ -100,13 +99,13 @@ unsafe fn all<L: Lanes, F: Float>(p: &Product, ahead: usize) {
             let tokens = (p.tokens - t).min(L::TOKENS);
             // SAFETY: rows and tokens that there are.
             unsafe {
-                let some = place.from(first, t, p.x_stride * F32::BYTES);
+                let (some, x) = (place.from(first, t, 0), p.x.from(t));
                 let is_first = t == 0;
                 match tokens {
-                    1 => block::<L, F, 1, 2>(&some, p.x_stride, is_first),
-                    2 => block::<L, F, 2, 1>(&some, p.x_stride, is_first),
-                    3 => block::<L, F, 3, 1>(&some, p.x_stride, is_first),
-                    _ => block::<L, F, 4, 1>(&some, p.x_stride, is_first),
+                    1 => block::<L, F, 1, 2>(&some, x, is_first),
+                    2 => block::<L, F, 2, 1>(&some, x, is_first),
+                    3 => block::<L, F, 3, 1>(&some, x, is_first),
+                    _ => block::<L, F, 4, 1>(&some, x, is_first),
                 }
             }
             t += tokens;
@@ -118,17 +117,17 @@ unsafe fn all<L: Lanes, F: Float>(p: &Product, ahead: usize) {
 /// that one addition need not wait for the other. Where the rows are read for the first time, what follows is asked for.
 ///
 /// # Safety
-/// As for [`of_type`]; the place's first row and `T` tokens, `x_stride` floats apart, are there.
+/// As for [`of_type`]; the place's first row and `T` tokens are there.
 #[inline(always)]
 unsafe fn block<L: Lanes, F: Float, const T: usize, const U: usize>(
     place: &Place,
-    x_stride: usize,
+    x: Vectors,
     is_first: bool,
 ) {
     let (mut rows, width) = (place.rows(), place.width);
-    let x: *const f32 = place.activations.cast();
     // SAFETY: all is within rows and tokens.
     unsafe {
+        let x: [*mut f32; T] = std::array::from_fn(|t| x.at(t));
         let mut sums = [[[L::zero(); ROWS]; T]; U];
         let mut k = 0;
         while k + U * L::N <= width {
@@ -140,8 +139,8 @@ unsafe fn block<L: Lanes, F: Float, const T: usize, const U: usize>(
                 for (weights, row) in weights.iter_mut().zip(rows) {
                     *weights = L::load::<F>(row.add(u * L::N * F::BYTES));
                 }
-                for (t, sums) in sums.iter_mut().enumerate() {
-                    let x = L::load::<F32>(x.add(t * x_stride + k + u * L::N).cast());
+                for (x, sums) in x.iter().zip(sums.iter_mut()) {
+                    let x = L::load::<F32>(x.add(k + u * L::N).cast());
                     for (sum, weights) in sums.iter_mut().zip(weights) {
                         *sum = L::fma(weights, x, *sum);
                     }
@@ -154,8 +153,8 @@ unsafe fn block<L: Lanes, F: Float, const T: usize, const U: usize>(
         }
         while k < width {
             let n = (width - k).min(L::N);
-            for (t, sums) in sums[0].iter_mut().enumerate() {
-                let x = L::some::<F32>(x.add(t * x_stride + k).cast(), n);
+            for (x, sums) in x.iter().zip(sums[0].iter_mut()) {
+                let x = L::some::<F32>(x.add(k).cast(), n);
                 for (sum, row) in sums.iter_mut().zip(rows) {
                     *sum = L::fma(L::some::<F>(row, n), x, *sum);
                 }

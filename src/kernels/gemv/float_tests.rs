@@ -37,16 +37,9 @@ impl Shape {
         }
         let mut y = vec![7.0f32; tokens * y_stride];
         let weight = Weight { weight_type, data: spread[odd..].as_ptr(), stride, rows, width };
-        let (x_at, y_at) = (x_spread.as_ptr(), y.as_mut_ptr());
-        let p = Together(Product {
-            weight,
-            x: x_at,
-            x_stride,
-            tokens,
-            y: y_at,
-            y_stride,
-            to_bytes: true,
-        });
+        let x_at = Vectors::to_read(x_spread.as_ptr(), x_stride);
+        let y_at = Vectors::new(y.as_mut_ptr(), y_stride);
+        let p = Together(Product { weight, x: x_at, tokens, y: y_at, to_bytes: true });
         assert!(offers(&p.0, level));
         let p = &p;
         // SAFETY: the vectors have the rows; the level is one of the processor's.
@@ -128,8 +121,8 @@ fn other_types_and_levels_are_not_offered() {
         rows: 4,
         width: 32,
     };
-    let (x, y) = (std::ptr::null(), std::ptr::null_mut());
-    let p = Product { weight, x, x_stride: 32, tokens: 8, y, y_stride: 4, to_bytes: true };
+    let nowhere = Vectors::to_read(std::ptr::null(), 0);
+    let p = Product { weight, x: nowhere, tokens: 8, y: nowhere, to_bytes: true };
     assert!(offers(&p, Level::Avx2) && offers(&p, Level::Avx512Bf16));
     assert!(!offers(&p, Level::None));
     let weight = Weight { weight_type: WeightType::Q8_0, ..weight };

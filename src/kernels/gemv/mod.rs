@@ -21,21 +21,14 @@ mod rows;
 mod supers;
 mod words;
 
-use super::{Crew, Level, Need, Product, Queue, Scratch, WeightType};
+use super::{Crew, Level, Need, Product, Queue, Scratch};
 
 /// More tokens than this are for other kernels.
 const TOKENS: usize = 8;
 
 /// The memory to work with; `None` if there is no kernel for this product.
 pub(crate) fn need(p: &Product, level: Level) -> Option<Need> {
-    // With AVX2 and one token, the engine's own kernel for this type is quicker.
-    if level == Level::Avx2 && p.tokens == 1 && matches!(p.weight.weight_type, WeightType::Q6K) {
-        None
-    } else if float::offers(p, level) {
-        Some(Need::default())
-    } else {
-        quantized::need(p, level)
-    }
+    if float::offers(p, level) { Some(Need::default()) } else { quantized::need(p, level) }
 }
 
 /// Computes it. Every thread of the crew calls this; some return before all values are there.

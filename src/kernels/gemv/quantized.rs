@@ -112,7 +112,7 @@ pub(crate) unsafe fn run(
             for t in 0..p.tokens {
                 let to = scratch.own.wrapping_add(t * kernel.layout.bytes(w.width));
                 // SAFETY: the level is the processor's, and the scratch holds all tokens.
-                unsafe { quantize(&kernel.layout, p.x.add(t * p.x_stride), w.width, to) };
+                unsafe { quantize(&kernel.layout, p.x.at(t), w.width, to) };
             }
         }
         let first = piece * chunk;
@@ -127,8 +127,7 @@ pub(crate) unsafe fn run(
                 ahead: ahead(level),
                 width: w.width,
                 activations: scratch.own,
-                y: p.y.add(first),
-                y_stride: p.y_stride,
+                y: p.y.elements(first),
             };
             (kernel.rows)(&place, p.tokens);
         }

@@ -1,5 +1,6 @@
 //! Against the oracle, in all shapes and types.
 
+use super::super::super::Vectors;
 use super::super::super::oracle::{Random, dequantize, product, random_floats, random_weight};
 use super::super::super::testing::{Together, levels, run_crew};
 use super::*;
@@ -68,9 +69,9 @@ impl Case {
         let mut y = vec![7.0f32; tokens * y_stride];
         let weight_type = self.weight_type;
         let weight = Weight { weight_type, data: data[odd..].as_ptr(), stride, rows, width };
-        let (x, y_at) = (x[1..].as_ptr(), y.as_mut_ptr());
-        let p =
-            &Together(Product { weight, x, x_stride, tokens, y: y_at, y_stride, to_bytes: true });
+        let x = Vectors::to_read(x[1..].as_ptr(), x_stride);
+        let y_at = Vectors::new(y.as_mut_ptr(), y_stride);
+        let p = &Together(Product { weight, x, tokens, y: y_at, to_bytes: true });
         let need = need(&p.0, level).expect("a kernel");
         run_crew(threads, need, |crew, scratch| {
             // SAFETY: the vectors have the rows, the scratch what is needed; the level is one of the processor's.
@@ -177,11 +178,10 @@ fn nothing_comes_of_zeros_and_nans_and_infinities_are_seen() {
 
 #[test]
 fn other_types_shapes_and_levels_are_not_offered() {
-    let (data, mut x, mut y) = ([0u8; 1024], [0.0f32; 2400], [0.0f32; 9]);
-    let (x, y) = (x.as_mut_ptr(), y.as_mut_ptr());
+    let (data, nowhere) = ([0u8; 1024], Vectors::to_read(std::ptr::null(), 0));
     let with = |weight_type: WeightType, width, tokens| {
         let weight = Weight { weight_type, data: data.as_ptr(), stride: 0, rows: 1, width };
-        Product { weight, x, x_stride: width, tokens, y, y_stride: 1, to_bytes: true }
+        Product { weight, x: nowhere, tokens, y: nowhere, to_bytes: true }
     };
     for weight_type in TYPES {
         let width = weight_type.block();
@@ -209,17 +209,9 @@ fn nothing_behind_the_last_row_is_read() {
                 let stride = weight_type.bytes_of(case.width);
                 let (rows, width) = (case.rows, case.width);
                 let weight = Weight { weight_type, data: data.start, stride, rows, width };
-                let (x, y_at) = (x.start.cast(), y.as_mut_ptr());
-                let p = Product {
-                    weight,
-                    x,
-                    x_stride: width,
-                    tokens: 1,
-                    y: y_at,
-                    y_stride: rows,
-                    to_bytes: true,
-                };
-                let p = &Together(p);
+                let x = Vectors::to_read(x.start.cast(), width);
+                let y_at = Vectors::new(y.as_mut_ptr(), rows);
+                let p = &Together(Product { weight, x, tokens: 1, y: y_at, to_bytes: true });
                 run_crew(1, need(&p.0, level).expect("a kernel"), |crew, scratch| {
                     // SAFETY: as in the other tests.
                     unsafe { run(&p.0, level, crew, scratch, &mut Queue::new(0)) }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::super::Level;
+use super::super::{Level, Vectors};
 use super::dot::Dot;
 use super::layout::{BLOCK, Extra, Factors, Format, Layout, ROWS};
 
@@ -35,12 +35,10 @@ pub(super) struct Place {
     pub ahead: usize,
     /// Elements of a row.
     pub width: usize,
-    /// The first token's activations; the others follow. They are quantized where weights are.
+    /// The first token's quantized activations; the others follow. Null where weights are floats.
     pub activations: *const u8,
-    /// The first token's value for the first row.
-    pub y: *mut f32,
-    /// Floats from one token's values to the next's.
-    pub y_stride: usize,
+    /// For each token the values, that for the first row first.
+    pub y: Vectors,
 }
 
 impl Place {
@@ -56,7 +54,7 @@ impl Place {
                 weights: self.weights.add(row * self.stride),
                 rows: self.rows - row,
                 activations: self.activations.add(token * bytes),
-                y: self.y.add(token * self.y_stride + row),
+                y: self.y.from(token).elements(row),
                 ..*self
             }
         }
@@ -102,7 +100,7 @@ impl Place {
             for (r, value) in values.iter().enumerate() {
                 let row = r * self.apart;
                 if row < self.rows {
-                    *self.y.add(token * self.y_stride + row) = *value;
+                    *self.y.at(token).add(row) = *value;
                 }
             }
         }

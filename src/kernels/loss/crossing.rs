@@ -5,7 +5,9 @@ use std::ops::Range;
 use super::CrossEntropy;
 use super::row::{State, Tile};
 use super::target::finish;
-use crate::kernels::{Crew, Level, Need, Product, ProductBack, Queue, Scratch, Weight, gemm};
+use crate::kernels::{
+    Crew, Level, Need, Product, ProductBack, Queue, Scratch, Vectors, Weight, gemm,
+};
 
 /// Tokens of a block, at most: for each, the weight is dequantized anew.
 const TOKENS: usize = 512;
@@ -133,11 +135,9 @@ impl<'a> VocabularyTile<'a> {
         let width = self.op.weight.width;
         Product {
             weight: self.weight(),
-            x: self.op.hidden.wrapping_add(self.tokens.start * width),
-            x_stride: width,
+            x: Vectors::to_read(self.op.hidden, width).from(self.tokens.start),
             tokens: self.tokens.len(),
-            y: self.logits,
-            y_stride: self.rows.len(),
+            y: Vectors::new(self.logits, self.rows.len()),
             to_bytes: false,
         }
     }
@@ -146,11 +146,9 @@ impl<'a> VocabularyTile<'a> {
     fn sums(&self) -> ProductBack {
         ProductBack {
             weight: self.weight(),
-            dy: self.logits,
-            dy_stride: self.rows.len(),
+            dy: Vectors::to_read(self.logits, self.rows.len()),
             tokens: self.tokens.len(),
-            dx: self.gradient(),
-            dx_stride: self.op.weight.width,
+            dx: Vectors::new(self.gradient(), self.op.weight.width),
             accumulate: self.rows.start > 0,
         }
     }
