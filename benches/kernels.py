@@ -45,7 +45,9 @@ def speed(o):
     """Prompts and decoding by type of weights: ours, llama.cpp's native build, the engine as the crate builds it."""
     ready()
     rows = []
-    for name, types, points in (("SmolLM2", TYPES, POINTS), ("Gemma", TYPES, POINTS), ("1B", LARGE_TYPES, LARGE_POINTS)):
+    files = [("SmolLM2", TYPES, POINTS), ("Gemma", TYPES, POINTS)]
+    files += [(name, LARGE_TYPES, LARGE_POINTS) for name in weights.SYNTHETIC]
+    for name, types, points in files:
         if o.model not in name:
             continue
         for kind in (t for t in types if o.type in t):

