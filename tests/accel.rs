@@ -94,7 +94,7 @@ fn models_that_are_used_say_what_the_engine_says() {
 
 #[test]
 fn mixtures_of_experts_say_what_the_engine_says() {
-    let types = [GgmlType::F32, GgmlType::F16, GgmlType::Q8_0, GgmlType::Q4_0, GgmlType::Q6_K];
+    let types = [GgmlType::F32, GgmlType::F16, GgmlType::Q8_0, GgmlType::MXFP4, GgmlType::Q6_K];
     for weights in types {
         let tiny = Tiny { n_expert: 5, ..Tiny::new(Family::Llama) }.weights(weights);
         let [ours, engines] = pair(&tiny);

@@ -7,6 +7,10 @@ use super::WeightType;
 const NON_LINEAR: [i8; 16] =
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
+/// The 16 floats of 4 bits of the type MXFP4.
+const FOUR_BIT_FLOATS: [f64; 16] =
+    [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+
 /// Rows of `width` elements, one after the other without gaps, dequantized.
 pub(crate) fn dequantize(weight_type: WeightType, data: &[u8], width: usize) -> Vec<f64> {
     assert_eq!(width % weight_type.block(), 0, "a row is whole blocks");
@@ -98,6 +102,7 @@ fn element(weight_type: WeightType, b: &[u8], i: usize) -> f64 {
             half(208) * signed(192 + group) * (f64::from(low | high << 4) - 32.0)
         }
         Iq4Nl => half(0) * f64::from(NON_LINEAR[usize::from(nibble(2))]),
+        Mxfp4 => 2f64.powi(i32::from(b[0]) - 127) * FOUR_BIT_FLOATS[usize::from(nibble(1))],
         Iq4Xs => {
             let q = b[8 + 16 * part + i % 16] >> (4 * (group % 2)) & 15;
             let scale_low = b[4 + part / 2] >> (4 * (part % 2)) & 15;
@@ -146,6 +151,7 @@ pub(crate) fn random_weight(
         Q2K => &[80, 82],
         Q3K => &[108],
         Q6K => &[208],
+        Mxfp4 => &[],
         Other(..) => panic!("only the engine knows this type"),
     };
     let mut data: Vec<u8> =
@@ -155,6 +161,9 @@ pub(crate) fn random_weight(
             let word = random.next();
             let (exponent, rest) = (8 + (word >> 16 & 3) as u16, word as u16 & 0x83ff);
             block[at..at + 2].copy_from_slice(&(exponent << 10 | rest).to_le_bytes());
+        }
+        if let Mxfp4 = weight_type {
+            block[0] = 120 + (random.next() & 3) as u8;
         }
     }
     data

@@ -124,8 +124,10 @@ fn most_of_few(weight_type: WeightType, level: Level) -> usize {
     match (level, weight_type) {
         (Level::Avx512Bf16 | Level::Amx, F32 | F16 | Bf16) => 8,
         (Level::Avx512Vnni, F32 | F16 | Bf16) => 32,
+        // Its kernel is that for AVX2.
+        (Level::Avx512Vnni | Level::Avx512Bf16 | Level::Amx, Mxfp4) => 8,
         (Level::Avx512Vnni | Level::Avx512Bf16 | Level::Amx, _) => 16,
-        (Level::Avx2, Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q4K | Q5K | Q6K) => 8,
+        (Level::Avx2, Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q4K | Q5K | Q6K | Mxfp4) => 8,
         _ => 32,
     }
 }

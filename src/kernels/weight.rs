@@ -23,13 +23,14 @@ pub(crate) enum WeightType {
     Q6K,
     Iq4Nl,
     Iq4Xs,
+    Mxfp4,
     /// A type without kernels of its own: elements of a block, its bytes, and the engine's dequantizer.
     Other(usize, usize, ToF32),
 }
 
 impl WeightType {
     /// The types with kernels of their own, with their numbers in GGUF.
-    pub(crate) const KNOWN: [(u32, WeightType); 15] = [
+    pub(crate) const KNOWN: [(u32, WeightType); 16] = [
         (0, WeightType::F32),
         (1, WeightType::F16),
         (30, WeightType::Bf16),
@@ -45,6 +46,7 @@ impl WeightType {
         (14, WeightType::Q6K),
         (20, WeightType::Iq4Nl),
         (23, WeightType::Iq4Xs),
+        (39, WeightType::Mxfp4),
     ];
 
     /// The type with this number, if there are kernels for it.
@@ -57,7 +59,7 @@ impl WeightType {
         use WeightType::*;
         match self {
             F32 | F16 | Bf16 => 1,
-            Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q8_0 | Iq4Nl => 32,
+            Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q8_0 | Iq4Nl | Mxfp4 => 32,
             Q2K | Q3K | Q4K | Q5K | Q6K | Iq4Xs => 256,
             Other(block, ..) => block,
         }
@@ -69,6 +71,7 @@ impl WeightType {
         match self {
             F32 => 4,
             F16 | Bf16 => 2,
+            Mxfp4 => 17,
             Q4_0 | Iq4Nl => 18,
             Q4_1 => 20,
             Q5_0 => 22,

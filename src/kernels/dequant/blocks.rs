@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::scalar::NON_LINEAR;
+use super::scalar::{FOUR_BIT_FLOATS, NON_LINEAR, power_of_two};
 use super::sink::Sink;
 
 /// How the elements of a block lie in its bytes.
@@ -25,6 +25,7 @@ pub(super) struct Q5_0;
 pub(super) struct Q5_1;
 pub(super) struct Q8_0;
 pub(super) struct Iq4Nl;
+pub(super) struct Mxfp4;
 
 impl Block for Q4_0 {
     const BYTES: usize = 18;
@@ -93,6 +94,19 @@ impl Block for Iq4Nl {
     unsafe fn decode<S: Sink>(block: *const u8, to: S) {
         // SAFETY: a whole block.
         unsafe { to.looked_up(0, nibbles(block.add(2)), non_linear(), half(block)) }
+    }
+}
+
+impl Block for Mxfp4 {
+    const BYTES: usize = 17;
+
+    #[inline(always)]
+    unsafe fn decode<S: Sink>(block: *const u8, to: S) {
+        // SAFETY: a whole block; the table has 16 bytes.
+        unsafe {
+            let values = load(FOUR_BIT_FLOATS.as_ptr().cast());
+            to.looked_up(0, nibbles(block.add(1)), values, power_of_two(*block));
+        }
     }
 }
 

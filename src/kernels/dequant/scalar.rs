@@ -6,6 +6,17 @@ use super::WeightType;
 pub(super) const NON_LINEAR: [i8; 16] =
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
+/// The values of the 16 quants of the type MXFP4, floats of 4 bits: twice as much as they are.
+pub(super) const FOUR_BIT_FLOATS: [i8; 16] =
+    [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
+/// The scale of the type MXFP4 that goes with [`FOUR_BIT_FLOATS`]: half of the power of two that the exponent says.
+#[inline(always)]
+pub(super) fn power_of_two(exponent: u8) -> f32 {
+    let exponent = u32::from(exponent);
+    f32::from_bits(if exponent < 2 { 0x20_0000 << exponent } else { (exponent - 1) << 23 })
+}
+
 /// Makes `n` elements, whole blocks, f32.
 ///
 /// # Safety
@@ -152,6 +163,10 @@ unsafe fn element(weight_type: WeightType, b: Bytes, i: usize) -> f32 {
                 b.half(208) * scale * (f32::from(low | high << 4) - 32.0)
             }
             Iq4Nl => b.half(0) * non_linear(b.nibble(2, i)),
+            Mxfp4 => {
+                let value = FOUR_BIT_FLOATS[usize::from(b.nibble(1, i))];
+                power_of_two(b.byte(0)) * f32::from(value)
+            }
             Iq4Xs => {
                 let scale_low = b.byte(4 + part / 2) >> low_half & 15;
                 let scale_high = (b.word(2) >> (2 * part) & 3) as u8;

@@ -125,6 +125,7 @@ unsafe fn decode<S: Sink>(weight_type: WeightType, from: *const u8, n: usize, to
             Q5_1 => each::<blocks::Q5_1, S>(from, n, to),
             Q8_0 => each::<blocks::Q8_0, S>(from, n, to),
             Iq4Nl => each::<blocks::Iq4Nl, S>(from, n, to),
+            Mxfp4 => each::<blocks::Mxfp4, S>(from, n, to),
             Q2K => each::<super_blocks::Q2K, S>(from, n, to),
             Q3K => each::<super_blocks::Q3K, S>(from, n, to),
             Q4K => each::<super_blocks::Q4K, S>(from, n, to),

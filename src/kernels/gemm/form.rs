@@ -60,7 +60,7 @@ impl Form {
         use WeightType::*;
         match weight_type {
             F32 | F16 | Bf16 | Other(..) => None,
-            Q4_0 | Q8_0 | Iq4Nl | Iq4Xs => Some(Self::Signed32),
+            Q4_0 | Q8_0 | Iq4Nl | Iq4Xs | Mxfp4 => Some(Self::Signed32),
             Q4_1 | Q5_0 | Q5_1 | Q4K | Q5K => Some(Self::Any32),
             Q3K | Q6K => Some(Self::Signed16),
             Q2K => Some(Self::Any16),
@@ -73,7 +73,7 @@ impl Form {
         match weight_type {
             F32 | F16 | Bf16 | Q8_0 | Iq4Nl | Iq4Xs | Other(..) => None,
             Q4_0 | Q4_1 | Q4K => Some(Self::FourBits32),
-            Q5_0 | Q5_1 | Q5K => Some(Self::FiveBits32),
+            Q5_0 | Q5_1 | Q5K | Mxfp4 => Some(Self::FiveBits32),
             Q2K | Q3K => Some(Self::ThreeBits16),
             Q6K => Some(Self::SixBits16),
         }
@@ -83,7 +83,7 @@ impl Form {
         use WeightType::*;
         match weight_type {
             F32 | F16 | Bf16 | Other(..) => None,
-            Q4_0 | Q8_0 | Iq4Nl | Iq4Xs => Some(Self::Short32),
+            Q4_0 | Q8_0 | Iq4Nl | Iq4Xs | Mxfp4 => Some(Self::Short32),
             Q4_1 | Q5_0 | Q5_1 | Q4K | Q5K => Some(Self::ShortShifted32),
             Q3K | Q6K => Some(Self::Short16),
             Q2K => Some(Self::ShortShifted16),

@@ -32,15 +32,7 @@ impl<H: Halves> Format<1, 2> for H {
         let bytes = 2 * H::WORDS;
         // SAFETY: the caller promises the processor and the blocks.
         unsafe {
-            let first = _mm_loadu_si128(row.add(bytes - 16).cast());
-            let second = match blocks {
-                1 => _mm_setzero_si128(),
-                _ => _mm_loadu_si128(row.add(2 * bytes - 16).cast()),
-            };
-            let both = _mm256_set_m128i(second, first);
-            let low = _mm256_set1_epi8(15);
-            let mut quants =
-                [_mm256_and_si256(both, low), _mm256_and_si256(_mm256_srli_epi16::<4>(both), low)];
+            let mut quants = nibbles(row, bytes, blocks);
             if H::HAS_FIFTH {
                 let bits = |at: *const u8| _mm_set1_epi32(at.cast::<i32>().read_unaligned());
                 let second = if blocks == 1 { 0 } else { bytes };
@@ -54,13 +46,85 @@ impl<H: Halves> Format<1, 2> for H {
                 let values = _mm_setr_epi8(
                     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
                 );
-                let values = _mm256_broadcastsi128_si256(values);
-                for quants in &mut quants {
-                    *quants = _mm256_shuffle_epi8(values, *quants);
-                }
+                quants = looked_up(quants, values);
             }
             quants
         }
+    }
+}
+
+/// An exponent and 32 floats of 4 bits. Its blocks have an odd number of bytes, which the kernels with AVX-512 know nothing
+/// of: this one is used there, too.
+pub(super) struct Mxfp4;
+
+impl Format<1, 2> for Mxfp4 {
+    const LAYOUT: Layout = layout(Extra::None);
+    const BYTES: usize = 2 * 17;
+    const IS_SIGNED: bool = true;
+
+    #[inline(always)]
+    unsafe fn factors(rows: &[*const u8; ROWS], blocks: usize) -> Factors<1> {
+        let mut exponents = [0i32; 8];
+        for (r, row) in rows.iter().enumerate() {
+            // SAFETY: the caller promises the blocks.
+            unsafe {
+                exponents[r] = i32::from(**row);
+                if blocks > 1 {
+                    exponents[4 + r] = i32::from(*row.add(17));
+                }
+            }
+        }
+        // SAFETY: the caller promises the processor.
+        unsafe {
+            let exponents = _mm256_loadu_si256(exponents.as_ptr().cast());
+            let one = _mm256_set1_epi32(1);
+            let large = _mm256_slli_epi32::<23>(_mm256_sub_epi32(exponents, one));
+            let small = _mm256_sllv_epi32(_mm256_set1_epi32(0x20_0000), exponents);
+            let is_large = _mm256_cmpgt_epi32(exponents, one);
+            let scales = _mm256_castsi256_ps(_mm256_blendv_epi8(small, large, is_large));
+            Factors { scales: [scales], mins: [scales] }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn quants<const UNIT: usize>(row: *const u8, blocks: usize) -> [__m256i; 2] {
+        // SAFETY: the caller promises the processor and the blocks.
+        unsafe {
+            // Twice what they are: the scales are half.
+            let values = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+            looked_up(nibbles(row, 17, blocks), values)
+        }
+    }
+}
+
+/// The quants of 4 bits at the ends of two blocks, of zeros for one that is not there: the first halves, then the second.
+///
+/// # Safety
+/// The processor has AVX2; the blocks can be read.
+#[inline(always)]
+unsafe fn nibbles(row: *const u8, bytes: usize, blocks: usize) -> [__m256i; 2] {
+    // SAFETY: the caller's.
+    unsafe {
+        let first = _mm_loadu_si128(row.add(bytes - 16).cast());
+        let second = match blocks {
+            1 => _mm_setzero_si128(),
+            _ => _mm_loadu_si128(row.add(2 * bytes - 16).cast()),
+        };
+        let (both, low) = (_mm256_set_m128i(second, first), _mm256_set1_epi8(15));
+        [_mm256_and_si256(both, low), _mm256_and_si256(_mm256_srli_epi16::<4>(both), low)]
+    }
+}
+
+/// The values that quants stand for.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn looked_up(quants: [__m256i; 2], values: __m128i) -> [__m256i; 2] {
+    // SAFETY: the caller's.
+    unsafe {
+        let values = _mm256_broadcastsi128_si256(values);
+        quants.map(|quants| _mm256_shuffle_epi8(values, quants))
     }
 }
 

@@ -5,7 +5,7 @@ use super::activations::quantize;
 use super::dot::{Dot, Narrow, Vnni, Wide};
 use super::layout::{Format, Layout, ROWS};
 use super::rows::{Place, ahead, block};
-use super::{TOKENS, avx2_rows, bytes, halves, iq4xs, k6, k23, k45};
+use super::{TOKENS, avx2_blocks, avx2_rows, bytes, halves, iq4xs, k6, k23, k45};
 
 /// Bytes of weights that a thread takes at a time, about.
 const CHUNK: usize = 128 << 10;
@@ -56,6 +56,7 @@ impl Kernel {
             WeightType::Q5K => Self::avx2::<k45::Q5K, 4, 2>(),
             WeightType::Q6K => Self::avx2::<k6::Q6K, 8, 1>(),
             WeightType::Iq4Nl => Self::avx2::<halves::Iq4Nl, 1, 2>(),
+            WeightType::Mxfp4 => Self::avx2::<avx2_blocks::Mxfp4, 1, 2>(),
             _ => return None,
         })
     }
@@ -74,6 +75,7 @@ impl Kernel {
             WeightType::Q6K => Self::narrow::<k6::Q6K, 4, 1>(level),
             WeightType::Iq4Nl => Self::wide::<halves::Iq4Nl, 1, 2>(level),
             WeightType::Iq4Xs => Self::wide::<iq4xs::Iq4Xs, 2, 2>(level),
+            WeightType::Mxfp4 => Self::avx2::<avx2_blocks::Mxfp4, 1, 2>(),
             WeightType::F32 | WeightType::F16 | WeightType::Bf16 | WeightType::Other(..) => {
                 return None;
             }

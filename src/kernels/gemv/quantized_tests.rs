@@ -6,7 +6,7 @@ use super::super::super::testing::{Together, levels, run_crew};
 use super::*;
 
 /// The types with kernels here.
-const TYPES: [WeightType; 12] = [
+const TYPES: [WeightType; 13] = [
     WeightType::Q4_0,
     WeightType::Q4_1,
     WeightType::Q5_0,
@@ -19,6 +19,7 @@ const TYPES: [WeightType; 12] = [
     WeightType::Q6K,
     WeightType::Iq4Nl,
     WeightType::Iq4Xs,
+    WeightType::Mxfp4,
 ];
 
 /// The levels that this processor has and that have a kernel for the type.
