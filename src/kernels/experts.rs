@@ -9,7 +9,8 @@ use super::{Crew, Level, Need, Product, Queue, Scratch, Vectors, Weight};
 #[path = "experts_tests.rs"]
 mod tests;
 
-/// Up to these numbers of vectors, and beyond the last one, it holds that more of them need more memory.
+/// Numbers of vectors at which other kernels end, and of which no more are packed at a time: in between, more of them need
+/// more memory.
 const ENDS: [usize; 5] = [8, 16, 32, 64, 512];
 
 /// `y[t * slots + s][r] = sum over k of W[e][r][k] * x[..][k]` for every token `t` and slot `s`, where `e` is the expert
