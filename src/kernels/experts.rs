@@ -9,10 +9,6 @@ use super::{Crew, Level, Need, Product, Queue, Scratch, Vectors, Weight};
 #[path = "experts_tests.rs"]
 mod tests;
 
-/// Numbers of vectors at which other kernels end, and of which no more are packed at a time: in between, more of them need
-/// more memory.
-const ENDS: [usize; 5] = [8, 16, 32, 64, 512];
-
 /// `y[t * slots + s][r] = sum over k of W[e][r][k] * x[..][k]` for every token `t` and slot `s`, where `e` is the expert
 /// chosen for both. Slots may have vectors of their own or share that of the token.
 #[derive(Clone, Copy, Debug)]
@@ -64,10 +60,7 @@ impl ExpertProduct {
         }
         // As many as an expert has on average: the engine's kernels take the same time for each.
         of((n / self.experts).max(1)).need(level)?;
-        let mut most = of(n).need_in_any_case(level)?;
-        for end in ENDS.map(|end| end.min(n)) {
-            most = most.max(of(end).need_in_any_case(level)?);
-        }
+        let most = of(n).need_up_to(level)?;
         Some(Need { own: most.own + self.bytes_of_groups(), ..most })
     }
 

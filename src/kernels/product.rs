@@ -35,15 +35,18 @@ const GROUP: usize = 8;
 impl Product {
     /// The memory to work with; `None` if there is no kernel for this product, or the engine's own is quicker.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
-        if self.is_better_off_with_the_engine(level) { None } else { self.need_in_any_case(level) }
+        let (way, need) = self.way(level)?;
+        (!self.is_quicker_without(way, level)).then_some(need)
     }
 
-    /// The same, even if the engine is quicker.
-    pub(super) fn need_in_any_case(&self, level: Level) -> Option<Need> {
-        match self.way(level)? {
-            Way::Few => gemv::need(&self.group(0), level),
-            Way::Many => gemm::need(self, level),
-        }
+    /// The memory to work with any number of tokens up to this product's, even where the engine is quicker.
+    pub(super) fn need_up_to(&self, level: Level) -> Option<Need> {
+        // In between and beyond, more tokens need more memory, or as much.
+        let ends = gemm::ENDS.iter().copied().chain([self.most_of_few(level), self.tokens]);
+        ends.map(|end| end.min(self.tokens)).try_fold(Need::default(), |most, tokens| {
+            let (_, need) = Self { tokens, ..*self }.way(level)?;
+            Some(most.max(need))
+        })
     }
 
     /// Computes it. Every thread of the crew calls this.
@@ -69,7 +72,7 @@ impl Product {
     ) {
         // SAFETY: the caller's; groups are products with some of the tokens.
         unsafe {
-            match self.way(level) {
+            match self.way(level).map(|(way, _)| way) {
                 Some(Way::Few) => {
                     for first in (0..self.tokens).step_by(GROUP) {
                         gemv::run(&self.group(first), level, crew, scratch, queue);
@@ -91,29 +94,31 @@ impl Product {
         }
     }
 
-    /// The kernels that are the quickest of ours.
-    fn way(&self, level: Level) -> Option<Way> {
-        let of_gemm = gemm::level(&self.weight, level);
-        let few = self.tokens <= most_of_few(self.weight.weight_type, of_gemm);
-        if few && gemv::need(&self.group(0), level).is_some() {
-            return Some(Way::Few);
-        }
-        gemm::need(self, level).map(|_| Way::Many)
+    /// The kernels that are the quickest of ours, and the memory that they need.
+    fn way(&self, level: Level) -> Option<(Way, Need)> {
+        let few = self.tokens <= self.most_of_few(level);
+        let few = few.then(|| gemv::need(&self.group(0), level)).flatten();
+        few.map(|need| (Way::Few, need))
+            .or_else(|| gemm::need(self, level).map(|need| (Way::Many, need)))
+    }
+
+    /// Up to how many tokens the kernels for a few are quicker, where there are any.
+    fn most_of_few(&self, level: Level) -> usize {
+        most_of_few(self.weight.weight_type, gemm::level(&self.weight, level))
     }
 
     /// Whether the engine's own kernels are quicker than ours.
-    fn is_better_off_with_the_engine(&self, level: Level) -> bool {
-        match self.way(level) {
+    fn is_quicker_without(&self, way: Way, level: Level) -> bool {
+        match way {
             // With AVX2 and one token, the engine's own kernel for this type is.
-            Some(Way::Few) => {
+            Way::Few => {
                 let is_q6k = matches!(self.weight.weight_type, WeightType::Q6K);
                 level == Level::Avx2 && self.tokens == 1 && is_q6k
             }
-            Some(Way::Many) => {
+            Way::Many => {
                 let least = least_of_many(self, gemm::level(&self.weight, level));
                 least.is_none_or(|least| self.tokens < least)
             }
-            None => true,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::{Level, Product, WeightType};
 mod tests;
 
 /// Up to so many tokens, VNNI is quicker than AMX, which multiplies eight times as much but needs weights as brain floats.
-const FEW_FOR_TILES: usize = 64;
+pub(super) const FEW_FOR_TILES: usize = 64;
 
 /// How weights are multiplied. With quants the number is that of the elements that have a scale together.
 #[derive(Clone, Copy, Debug, PartialEq)]

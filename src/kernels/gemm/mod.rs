@@ -38,6 +38,10 @@ use pairs::Pairs;
 use shorts::Shorts;
 pub(super) use transpose::{interleave, rows16};
 
+/// Numbers of tokens where one form of a product ends or the tokens are cut in parts: in between, more tokens need more
+/// memory, and beyond the last none need more.
+pub(crate) const ENDS: [usize; 2] = [form::FEW_FOR_TILES, plan::TOKENS];
+
 /// Evaluates an expression with `K` as a kernel.
 macro_rules! with {
     ($K:ident = $kernel:ty, $do:expr) => {{

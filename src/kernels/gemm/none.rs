@@ -2,6 +2,9 @@
 
 use super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch, Weight};
 
+/// There is nothing to end.
+pub(crate) const ENDS: [usize; 0] = [];
+
 /// The level itself.
 pub(crate) fn level(_weight: &Weight, level: Level) -> Level {
     level

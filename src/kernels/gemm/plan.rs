@@ -7,7 +7,7 @@ use super::kernel::Kernel;
 use super::pack::Tokens;
 
 /// Tokens that are packed at a time, at most. Weights are dequantized once for all of them.
-const TOKENS: usize = 512;
+pub(super) const TOKENS: usize = 512;
 
 /// `n` things in parts of about the same size.
 #[derive(Clone, Copy)]
