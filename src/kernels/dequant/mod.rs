@@ -23,6 +23,8 @@ mod wide;
 mod x86;
 
 use super::{Level, WeightType};
+#[cfg(target_arch = "x86_64")]
+pub(super) use scalar::{FOUR_BIT_FLOATS, NON_LINEAR, power_of_two};
 
 /// Elements that are held as f32 on their way to bf16, where there is no direct way. No type has larger blocks.
 const PIECE: usize = 256;

@@ -3,16 +3,16 @@
 use super::WeightType;
 
 /// The values of the 16 quants of the types IQ4_NL and IQ4_XS.
-pub(super) const NON_LINEAR: [i8; 16] =
+pub(in crate::kernels) const NON_LINEAR: [i8; 16] =
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// The values of the 16 quants of the type MXFP4, floats of 4 bits: twice as much as they are.
-pub(super) const FOUR_BIT_FLOATS: [i8; 16] =
+pub(in crate::kernels) const FOUR_BIT_FLOATS: [i8; 16] =
     [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// The scale of the type MXFP4 that goes with [`FOUR_BIT_FLOATS`]: half of the power of two that the exponent says.
 #[inline(always)]
-pub(super) fn power_of_two(exponent: u8) -> f32 {
+pub(in crate::kernels) fn power_of_two(exponent: u8) -> f32 {
     let exponent = u32::from(exponent);
     f32::from_bits(if exponent < 2 { 0x20_0000 << exponent } else { (exponent - 1) << 23 })
 }

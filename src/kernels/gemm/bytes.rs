@@ -12,6 +12,7 @@ use std::ops::Range;
 use super::super::{Vectors, Weight, dequant};
 use super::bytes_tile;
 use super::kernel::{Kernel, Rows, by_tokens};
+use super::pack;
 use super::quantize::quantize;
 use super::tile::Tile;
 use super::transpose::rows16;
@@ -79,14 +80,7 @@ impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
         _: Rows,
         to: *mut u32,
     ) {
-        let (first, stride) = (tokens.start, tokens.len() * (GROUP + 2));
-        for token in tokens {
-            // SAFETY: the caller's vectors, of f32, in whole groups.
-            unsafe {
-                let x = vectors.at(token).add(elements.start);
-                let to = to.add((token - first) * (GROUP + 2));
-                quantize::<GROUP, O>(x, elements.len(), to, stride);
-            }
-        }
+        // SAFETY: the caller's vectors, in whole groups.
+        unsafe { pack::groups(vectors, tokens, elements, GROUP + 2, to, quantize::<GROUP, O>) }
     }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::super::{Vectors, Weight};
 use super::integers_tile::{self, Both};
 use super::kernel::{Kernel, Rows, by_tokens};
+use super::pack;
 use super::tile::Tile;
 use super::transpose::rows8;
 
@@ -80,13 +81,7 @@ impl<I: Integers> Kernel for OfIntegers<I> {
         _: Rows,
         to: *mut u32,
     ) {
-        let (first, stride) = (tokens.start, tokens.len() * (I::GROUP + 2));
-        for token in tokens {
-            // SAFETY: the caller's vectors, of f32, in whole groups.
-            unsafe {
-                let x = vectors.at(token).add(elements.start);
-                I::token(x, elements.len(), to.add((token - first) * (I::GROUP + 2)), stride);
-            }
-        }
+        // SAFETY: the caller's vectors, in whole groups.
+        unsafe { pack::groups(vectors, tokens, elements, I::GROUP + 2, to, I::token) }
     }
 }

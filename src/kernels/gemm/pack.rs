@@ -54,6 +54,29 @@ pub(super) unsafe fn vectors<K: Kernel>(
     unsafe { K::transpose(between, count, words, to, count) }
 }
 
+/// Packs elements of vectors in groups of so many words. `put` makes groups of one vector's elements: it is given where they
+/// are, how many, where its first group goes, and the words from one of its groups to the next.
+///
+/// # Safety
+/// The elements exist and are whole groups, there is room for their words, and `put` may be called for them.
+pub(super) unsafe fn groups(
+    vectors: Vectors,
+    tokens: Range<usize>,
+    elements: Range<usize>,
+    words: usize,
+    to: *mut u32,
+    put: unsafe fn(*const f32, usize, *mut u32, usize),
+) {
+    let stride = tokens.len() * words;
+    for (i, token) in tokens.enumerate() {
+        // SAFETY: the caller's.
+        unsafe {
+            let x = vectors.at(token).add(elements.start);
+            put(x, elements.len(), to.add(i * words), stride);
+        }
+    }
+}
+
 /// Puts elements of a row at place `i` between.
 ///
 /// # Safety

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::super::dequant::{FOUR_BIT_FLOATS, NON_LINEAR, power_of_two};
 use super::avx2_rows::{Factors, Format};
 use super::bytes::Q8_0;
 use super::halves::Halves;
@@ -43,10 +44,7 @@ impl<H: Halves> Format<1, 2> for H {
                 }
             }
             if H::IS_NON_LINEAR {
-                let values = _mm_setr_epi8(
-                    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
-                );
-                quants = looked_up(quants, values);
+                quants = looked_up(quants, &NON_LINEAR);
             }
             quants
         }
@@ -64,24 +62,16 @@ impl Format<1, 2> for Mxfp4 {
 
     #[inline(always)]
     unsafe fn factors(rows: &[*const u8; ROWS], blocks: usize) -> Factors<1> {
-        let mut exponents = [0i32; 8];
-        for (r, row) in rows.iter().enumerate() {
-            // SAFETY: the caller promises the blocks.
-            unsafe {
-                exponents[r] = i32::from(**row);
+        let mut scales = [0f32; 8];
+        // SAFETY: the caller promises the processor and the blocks.
+        unsafe {
+            for (r, row) in rows.iter().enumerate() {
+                scales[r] = power_of_two(**row);
                 if blocks > 1 {
-                    exponents[4 + r] = i32::from(*row.add(17));
+                    scales[ROWS + r] = power_of_two(*row.add(17));
                 }
             }
-        }
-        // SAFETY: the caller promises the processor.
-        unsafe {
-            let exponents = _mm256_loadu_si256(exponents.as_ptr().cast());
-            let one = _mm256_set1_epi32(1);
-            let large = _mm256_slli_epi32::<23>(_mm256_sub_epi32(exponents, one));
-            let small = _mm256_sllv_epi32(_mm256_set1_epi32(0x20_0000), exponents);
-            let is_large = _mm256_cmpgt_epi32(exponents, one);
-            let scales = _mm256_castsi256_ps(_mm256_blendv_epi8(small, large, is_large));
+            let scales = _mm256_loadu_ps(scales.as_ptr());
             Factors { scales: [scales], mins: [scales] }
         }
     }
@@ -89,11 +79,7 @@ impl Format<1, 2> for Mxfp4 {
     #[inline(always)]
     unsafe fn quants<const UNIT: usize>(row: *const u8, blocks: usize) -> [__m256i; 2] {
         // SAFETY: the caller promises the processor and the blocks.
-        unsafe {
-            // Twice what they are: the scales are half.
-            let values = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
-            looked_up(nibbles(row, 17, blocks), values)
-        }
+        unsafe { looked_up(nibbles(row, 17, blocks), &FOUR_BIT_FLOATS) }
     }
 }
 
@@ -120,10 +106,10 @@ unsafe fn nibbles(row: *const u8, bytes: usize, blocks: usize) -> [__m256i; 2] {
 /// # Safety
 /// The processor has AVX2.
 #[inline(always)]
-unsafe fn looked_up(quants: [__m256i; 2], values: __m128i) -> [__m256i; 2] {
+unsafe fn looked_up(quants: [__m256i; 2], values: &[i8; 16]) -> [__m256i; 2] {
     // SAFETY: the caller's.
     unsafe {
-        let values = _mm256_broadcastsi128_si256(values);
+        let values = _mm256_broadcastsi128_si256(_mm_loadu_si128(values.as_ptr().cast()));
         quants.map(|quants| _mm256_shuffle_epi8(values, quants))
     }
 }
