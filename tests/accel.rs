@@ -41,21 +41,26 @@ fn limit(weights: GgmlType) -> f64 {
     if weights.block_size() == 1 { 2e-3 } else { 2e-2 }
 }
 
+/// How far apart two models are after prompts of some lengths, and the mean of all but the greatest: rounding chooses
+/// between two next tokens, or experts, of one of these prompts, and more or less between those of a few.
+fn mean_apart([ours, engines]: &[Model; 2], lengths: &[usize]) -> (f64, Vec<f64>) {
+    let (mut a, mut b) = (session(ours, 256), session(engines, 256));
+    let apart = lengths.iter().map(|&n| {
+        let prompt = ids(n, 250, n as u64);
+        divergence(&logits(&mut b, &prompt).0, &logits(&mut a, &prompt).0)
+    });
+    let mut apart: Vec<f64> = apart.collect();
+    apart.sort_by(f64::total_cmp);
+    let others = &apart[..apart.len() - 1];
+    (others.iter().sum::<f64>() / others.len() as f64, apart)
+}
+
 #[test]
 fn every_family_and_type_says_what_the_engine_says() {
     for family in Family::ALL {
         for weights in [GgmlType::F32, GgmlType::BF16, GgmlType::Q8_0, GgmlType::Q4_K] {
-            let [ours, engines] = pair(&Tiny::new(family).weights(weights));
-            let (mut a, mut b) = (session(&ours, 128), session(&engines, 128));
-            let mut apart = LENGTHS.map(|n| {
-                let prompt = ids(n, 250, n as u64);
-                divergence(&logits(&mut b, &prompt).0, &logits(&mut a, &prompt).0)
-            });
-            // On the mean of all but the greatest: rounding chooses between two next tokens of one of these prompts, and
-            // more or less between those of a few.
-            apart.sort_by(f64::total_cmp);
-            let others = &apart[..LENGTHS.len() - 1];
-            let mean = others.iter().sum::<f64>() / others.len() as f64;
+            let models = pair(&Tiny::new(family).weights(weights));
+            let (mean, apart) = mean_apart(&models, &LENGTHS);
             assert!(mean < limit(weights), "{family:?} {weights:?}: {apart:?}");
         }
     }
@@ -97,20 +102,15 @@ fn mixtures_of_experts_say_what_the_engine_says() {
     let types = [GgmlType::F32, GgmlType::F16, GgmlType::Q8_0, GgmlType::MXFP4, GgmlType::Q6_K];
     for weights in types {
         let tiny = Tiny { n_expert: 5, ..Tiny::new(Family::Llama) }.weights(weights);
-        let [ours, engines] = pair(&tiny);
-        let (mut a, mut b) = (session(&ours, 256), session(&engines, 256));
-        let lengths = [1, 2, 9, 31, 99, 200];
-        let mut apart = lengths.map(|n| {
-            let prompt = ids(n, 250, n as u64);
-            divergence(&logits(&mut b, &prompt).0, &logits(&mut a, &prompt).0)
-        });
-        // But for the greatest: rounding may give a token to another expert.
-        apart.sort_by(f64::total_cmp);
-        let mean = apart[..5].iter().sum::<f64>() / 5.0;
+        let models = pair(&tiny);
+        let (mean, apart) = mean_apart(&models, &[1, 2, 9, 31, 99, 200]);
         assert!(mean < limit(weights), "{weights:?}: {apart:?}");
-        let mut two = Session::new(&ours, &threads(256, 2)).unwrap();
         let prompt = ids(99, 250, 99);
-        assert_eq!(logits(&mut two, &prompt).0, logits(&mut a, &prompt).0, "{weights:?}");
+        let [one, two] = [1, 2].map(|n| {
+            let mut session = Session::new(&models[0], &threads(256, n)).unwrap();
+            logits(&mut session, &prompt).0
+        });
+        assert_eq!(one, two, "{weights:?}");
     }
 }
 
