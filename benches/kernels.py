@@ -13,7 +13,11 @@ LARGE_TYPES = ("Q4_K_M", "Q8_0", "Q4_0")
 ALL_TYPES = (*TYPES, "F32", "Q5_1", "Q2_K", "Q3_K_M", "Q5_K_M", "IQ4_NL", "IQ4_XS")
 POINTS = ("decode:4096", "decode:512", "decode:32", "prompt:512", "prompt:2048")
 LARGE_POINTS = ("decode:512", "decode:32", "prompt:512")
-BATCH_FILES = (("SmolLM2", ("Q4_K_M", "Q4_0", "Q8_0", "F16")), ("Gemma", ("Q8_0",)), ("MoE", ("Q4_K_M", "MXFP4_MOE")))
+BATCH_FILES = (
+    ("SmolLM2", ("Q4_K_M", "Q4_0", "Q8_0", "F16")),
+    ("Gemma", ("Q8_0",)),
+    ("MoE", ("Q4_K_M", "MXFP4_MOE")),
+)
 BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 512, 2048, 4096)
 STEPS, LEAST = 32, 128
 
