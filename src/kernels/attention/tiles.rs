@@ -29,6 +29,7 @@ pub(super) unsafe fn split_queries(tile: &Tile<'_>) {
 ///
 /// # Safety
 /// As [`split_queries`], which was called; the block has so many cells.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma,f16c")]
 pub(super) unsafe fn scores(tile: &Tile<'_>, width: usize) {
     let (a, own) = (tile.a, &tile.plan.own);
     // A panel has the words of the low halves, then those of the high ones.
