@@ -1,24 +1,6 @@
-//! What is done with 16 floats at a time: exponentials, brain floats, transposition.
+//! What is done with 16 floats at a time: brain floats, transposition.
 
 use std::arch::x86_64::*;
-
-/// e^x to within 2 units in the last place; 0 below -87, where an f32 loses its precision. NaN stays NaN.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(crate) fn exp(x: __m512) -> __m512 {
-    let is_normal = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, _mm512_set1_ps(-87.0));
-    let n = _mm512_roundscale_ps::<0>(_mm512_mul_ps(x, _mm512_set1_ps(std::f32::consts::LOG2_E)));
-    // ln 2 in two parts, the first with few bits, so that its product with n is exact.
-    let r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693_359_4), x);
-    let r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.121_944_4e-4), r);
-    const TERMS: [f32; 5] = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
-    let mut p = _mm512_set1_ps(1.987_569_1e-4);
-    for term in TERMS {
-        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(term));
-    }
-    let y = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0));
-    _mm512_maskz_scalef_ps(is_normal, y, n)
-}
 
 /// 32 floats as brain floats, and as brain floats what these leave of them.
 #[inline]
@@ -105,7 +87,3 @@ fn transposed(x: [__m512; 16]) -> [__m512; 16] {
     }
     y
 }
-
-#[cfg(test)]
-#[path = "vector_tests.rs"]
-mod tests;

@@ -4,13 +4,12 @@
 //! a thread waits until the blocks before its own have had their turn. As blocks are begun in order, and all meet the
 //! queries in the same order, threads that follow each other hardly wait.
 
-use std::arch::x86_64::*;
 use std::sync::atomic::AtomicU32;
 
 use super::keys::Block;
 use super::visible::Map;
 use super::{AttentionBack, AttentionShape};
-use crate::kernels::vector::first;
+use crate::kernels::lanes::{Kernel, Lanes};
 use crate::kernels::{Crew, Need, Scratch};
 
 /// Queries of a tile.
@@ -80,53 +79,59 @@ pub(super) fn need(shape: &AttentionShape) -> Need {
     Need { shared: Common::bytes(shape).iter().sum(), own }
 }
 
-/// Computes it.
-///
-/// # Safety
-/// The processor has AVX-512 F; as [`AttentionBack::run`].
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn run(a: &AttentionBack, crew: Crew, scratch: Scratch) {
-    let shape = &a.shape;
-    // SAFETY: the scratch has the size that `need` said; each thread prepares its own rows.
-    let (common, own) = unsafe {
-        let common = Common::new(shape, scratch);
-        prepare(a, crew, common);
-        (common, Own::new(shape, scratch))
-    };
-    crew.wait();
-    let [_, blocks] = common.map.tiles();
-    loop {
-        let item = crew.ticket(0);
-        if item >= blocks * shape.groups || crew.has_failed() {
-            return;
+/// One thread's part in it.
+pub(super) struct Backward<'a> {
+    pub a: &'a AttentionBack,
+    pub crew: Crew<'a>,
+    pub scratch: Scratch,
+}
+
+impl Kernel for Backward<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let Self { a, crew, scratch } = self;
+        let shape = &a.shape;
+        // SAFETY: the scratch has the size that `need` said; each thread prepares its own rows.
+        let (common, own) = unsafe {
+            let common = Common::new(shape, scratch);
+            prepare::<L>(a, crew, common);
+            (common, Own::new(shape, scratch))
+        };
+        crew.wait();
+        let [_, blocks] = common.map.tiles();
+        loop {
+            let item = crew.ticket(0);
+            if item >= blocks * shape.groups || crew.has_failed() {
+                return;
+            }
+            let (block, group) = (item / shape.groups, item % shape.groups);
+            let start = block * KEYS;
+            let block = Block { group, block, start, keys: KEYS.min(shape.tokens - start) };
+            // SAFETY: what all share is complete, and the block one thread's.
+            unsafe { block.run::<L>(a, crew, common, own) };
         }
-        let (block, group) = (item / shape.groups, item % shape.groups);
-        let start = block * KEYS;
-        let block = Block { group, block, start, keys: KEYS.min(shape.tokens - start) };
-        // SAFETY: what all share is complete, and the block one thread's.
-        unsafe { block.run(a, crew, common, own) };
     }
 }
 
 /// Fills in what all share, and begins the gradients of the queries with zeros.
 ///
 /// # Safety
-/// As [`run`].
-#[target_feature(enable = "avx512f")]
-unsafe fn prepare(a: &AttentionBack, crew: Crew, common: Common) {
+/// As [`AttentionBack::run`].
+#[inline(always)]
+unsafe fn prepare<L: Lanes>(a: &AttentionBack, crew: Crew, common: Common) {
     let shape = &a.shape;
     let [rows, _] = common.map.tiles();
     // SAFETY: each row is one thread's, and lies within the tensors and the scratch.
     unsafe {
         for i in crew.share(rows, 1) {
-            common.map.fill(i, a.mask);
+            common.map.fill::<L>(i, a.mask);
         }
         for i in crew.share(rows * shape.heads, 1) {
             common.turns.add(i).write(AtomicU32::new(0));
         }
         for i in crew.share(shape.tokens * shape.heads, 16) {
             let at = i * shape.head_v;
-            *common.delta.add(i) = dot(a.out.add(at), a.dy.add(at), shape.head_v);
+            *common.delta.add(i) = dot::<L>(a.out.add(at), a.dy.add(at), shape.head_v);
             a.dq.add(i * shape.head_k).write_bytes(0, shape.head_k);
         }
     }
@@ -135,17 +140,15 @@ unsafe fn prepare(a: &AttentionBack, crew: Crew, common: Common) {
 /// The product of two vectors.
 ///
 /// # Safety
-/// The processor has AVX-512 F; both have `n` elements.
-#[target_feature(enable = "avx512f")]
-unsafe fn dot(a: *const f32, b: *const f32, n: usize) -> f32 {
-    let mut sum = _mm512_setzero_ps();
-    for i in (0..n).step_by(16) {
-        let lanes = first(n - i);
-        // SAFETY: the lanes end with the vectors.
-        let (a, b) = unsafe {
-            (_mm512_maskz_loadu_ps(lanes, a.add(i)), _mm512_maskz_loadu_ps(lanes, b.add(i)))
-        };
-        sum = _mm512_fmadd_ps(a, b, sum);
+/// The processor has the instructions of `L`; both have `n` elements.
+#[inline(always)]
+unsafe fn dot<L: Lanes>(a: *const f32, b: *const f32, n: usize) -> f32 {
+    // SAFETY: the lanes end with the vectors.
+    unsafe {
+        let mut sum = L::splat(0.0);
+        for i in (0..n).step_by(L::N) {
+            sum = L::fma(L::load_first(n - i, a.add(i)), L::load_first(n - i, b.add(i)), sum);
+        }
+        L::sum(sum)
     }
-    _mm512_reduce_add_ps(sum)
 }

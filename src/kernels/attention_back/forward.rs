@@ -1,10 +1,11 @@
 //! The forward pass: the queries of a tile lie side by side in the lanes, so that neither keys nor values are
 //! rearranged, and softmax works on whole registers.
 
-use super::panel::PANEL;
+use super::panel::WIDEST;
 use super::queries::Tile;
 use super::visible::Map;
 use super::{AttentionShape, TrainAttention};
+use crate::kernels::lanes::{Kernel, Lanes};
 use crate::kernels::{Crew, Need, Scratch};
 
 /// Keys of a tile.
@@ -34,7 +35,7 @@ impl Tiles {
     }
 }
 
-/// Where a thread's own matrices lie, in panels of 32 lanes.
+/// Where a thread's own matrices lie, in panels of lanes.
 #[derive(Clone, Copy)]
 pub(super) struct Own {
     /// `[head_k, lanes]`: the scaled queries.
@@ -54,8 +55,8 @@ impl Own {
     /// Floats of each of its parts.
     fn sizes(shape: &AttentionShape) -> [usize; 6] {
         let tiles = Tiles::new(shape);
-        let lanes = tiles.lanes().next_multiple_of(PANEL);
-        let tokens = tiles.tokens.next_multiple_of(PANEL);
+        let lanes = tiles.lanes().next_multiple_of(WIDEST);
+        let tokens = tiles.tokens.next_multiple_of(WIDEST);
         let (k, v) = (shape.head_k, shape.head_v);
         [k * lanes, KEYS * lanes, v * lanes, KEYS * tokens, lanes, lanes]
     }
@@ -80,41 +81,48 @@ pub(super) fn need(shape: &AttentionShape) -> Need {
     Need { shared: map, own: 4 * Own::sizes(shape).iter().sum::<usize>() }
 }
 
-/// Computes it.
-///
-/// # Safety
-/// The processor has AVX-512 F; as [`TrainAttention::run`].
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn run(a: &TrainAttention, crew: Crew, scratch: Scratch) {
-    let shape = &a.shape;
-    let tiles = Tiles::new(shape);
-    let map = Map::new(scratch.shared, shape.tokens, [tiles.tokens, KEYS]);
-    // SAFETY: the scratch has the size that `need` said.
-    let own = unsafe { Own::new(shape, scratch) };
-    let [rows, _] = map.tiles();
-    for i in crew.share(rows, 1) {
-        // SAFETY: each row is one thread's.
-        unsafe { map.fill(i, a.mask) };
-    }
-    crew.wait();
-    let parts = shape.share().div_ceil(tiles.heads);
-    loop {
-        let item = crew.ticket(0);
-        if item >= rows * shape.groups * parts || crew.has_failed() {
-            return;
+/// One thread's part in it.
+pub(super) struct Forward<'a> {
+    pub a: &'a TrainAttention,
+    pub crew: Crew<'a>,
+    pub scratch: Scratch,
+}
+
+impl Kernel for Forward<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let Self { a, crew, scratch } = self;
+        let shape = &a.shape;
+        let tiles = Tiles::new(shape);
+        let map = Map::new(scratch.shared, shape.tokens, [tiles.tokens, KEYS]);
+        // SAFETY: the scratch has the size that `need` said.
+        let own = unsafe { Own::new(shape, scratch) };
+        let [rows, _] = map.tiles();
+        for i in crew.share(rows, 1) {
+            // SAFETY: each row is one thread's.
+            unsafe { map.fill::<L>(i, a.mask) };
         }
-        // Later queries often see more: those first, so that no thread is left with much to do at the end.
-        let (row, rest) = (rows - 1 - item / (shape.groups * parts), item % (shape.groups * parts));
-        let (group, part) = (rest / parts, rest % parts);
-        let tile = Tile {
-            group,
-            head: group * shape.share() + part * tiles.heads,
-            heads: tiles.heads.min(shape.share() - part * tiles.heads),
-            row,
-            start: row * tiles.tokens,
-            tokens: tiles.tokens.min(shape.tokens - row * tiles.tokens),
-        };
-        // SAFETY: the map is complete, and the tile one thread's.
-        unsafe { tile.run(a, tiles, map, own) };
+        crew.wait();
+        let parts = shape.share().div_ceil(tiles.heads);
+        loop {
+            let item = crew.ticket(0);
+            if item >= rows * shape.groups * parts || crew.has_failed() {
+                return;
+            }
+            // Later queries often see more: those first, so that no thread is left with much to do at the end.
+            let items = shape.groups * parts;
+            let (row, rest) = (rows - 1 - item / items, item % items);
+            let (group, part) = (rest / parts, rest % parts);
+            let tile = Tile {
+                group,
+                head: group * shape.share() + part * tiles.heads,
+                heads: tiles.heads.min(shape.share() - part * tiles.heads),
+                row,
+                start: row * tiles.tokens,
+                tokens: tiles.tokens.min(shape.tokens - row * tiles.tokens),
+            };
+            // SAFETY: the map is complete, and the tile one thread's.
+            unsafe { tile.run::<L>(a, tiles, map, own) };
+        }
     }
 }

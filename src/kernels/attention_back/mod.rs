@@ -3,26 +3,19 @@
 //! Scores are computed tile by tile and never kept: the forward pass leaves each row's log-sum-exp, from which the
 //! backward pass makes the same probabilities again. All is f32; tiles that the mask excludes are not computed.
 
-#[cfg(target_arch = "x86_64")]
 mod backward;
-#[cfg(target_arch = "x86_64")]
 mod forward;
-#[cfg(target_arch = "x86_64")]
 mod keys;
-#[cfg(not(target_arch = "x86_64"))]
-mod none;
-#[cfg(target_arch = "x86_64")]
 mod panel;
-#[cfg(target_arch = "x86_64")]
 mod queries;
 #[cfg(test)]
 mod tests;
-#[cfg(target_arch = "x86_64")]
 mod visible;
 
-#[cfg(not(target_arch = "x86_64"))]
-use self::{none as backward, none as forward};
-use super::{Crew, Level, Need, Scratch};
+use backward::Backward;
+use forward::Forward;
+
+use super::{Crew, Level, Need, Scratch, lanes};
 
 /// What an attention is computed from. Matrices lie without gaps, the first dimension fastest.
 #[derive(Debug, Clone, Copy)]
@@ -50,10 +43,7 @@ impl AttentionShape {
     /// Whether there is anything to compute, and a level that can.
     fn is_offered(&self, level: Level) -> bool {
         let sizes = [self.tokens, self.heads, self.groups, self.head_k, self.head_v];
-        cfg!(target_arch = "x86_64")
-            && level >= Level::Avx512
-            && !sizes.contains(&0)
-            && self.heads.is_multiple_of(self.groups)
+        level >= Level::Avx2 && !sizes.contains(&0) && self.heads.is_multiple_of(self.groups)
     }
 }
 
@@ -110,8 +100,8 @@ impl TrainAttention {
     /// what the fields say, and nobody else uses the results.
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew, scratch: Scratch) {
         debug_assert!(self.shape.is_offered(level));
-        // SAFETY: the level is at least AVX-512; the rest is handed on.
-        unsafe { forward::run(self, crew, scratch) }
+        // SAFETY: handed on.
+        unsafe { lanes::run(level, Forward { a: self, crew, scratch }) }
     }
 }
 
@@ -128,7 +118,7 @@ impl AttentionBack {
     /// what the fields say, and nobody else uses the results.
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew, scratch: Scratch) {
         debug_assert!(self.shape.is_offered(level));
-        // SAFETY: the level is at least AVX-512; the rest is handed on.
-        unsafe { backward::run(self, crew, scratch) }
+        // SAFETY: handed on.
+        unsafe { lanes::run(level, Backward { a: self, crew, scratch }) }
     }
 }

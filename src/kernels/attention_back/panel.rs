@@ -1,13 +1,16 @@
-//! Small products of f32 matrices, in blocks of registers: 32 columns by up to 12 rows.
+//! Small products of f32 matrices, in blocks of registers: two vectors of columns by as many rows as there are registers
+//! for.
 
-use std::arch::x86_64::*;
+use crate::kernels::lanes::{Kernel, Lanes};
 
-use crate::kernels::vector::transpose;
+/// Columns of the widest panel: a panel has two vectors of them.
+pub(super) const WIDEST: usize = 32;
 
-/// Columns that are computed at a time: two registers.
-pub(super) const PANEL: usize = 32;
-/// Rows that are computed at a time, at most: with 24 sums, there are registers left for what is multiplied.
-const ROWS: usize = 12;
+/// Columns that are computed at a time: two vectors.
+#[inline(always)]
+pub(super) const fn panel<L: Lanes>() -> usize {
+    2 * L::N
+}
 
 /// The left matrix: element (i, l) lies at `i * row + l * step`.
 #[derive(Clone, Copy)]
@@ -17,7 +20,7 @@ pub(super) struct Left {
     pub step: usize,
 }
 
-/// The right matrix: element (l, j) lies at `l * row + j / 32 * panel + j % 32`.
+/// The right matrix, in panels of so many columns: element (l, j) lies at `l * row + j / columns * panel + j % columns`.
 #[derive(Clone, Copy)]
 pub(super) struct Right {
     pub at: *const f32,
@@ -37,132 +40,172 @@ pub(super) struct Out {
 /// `out (+)= left * right`, for `[rows, depth]` by `[depth, columns]`.
 ///
 /// # Safety
-/// The processor has AVX-512 F; the matrices can be read and written as far as the sizes say.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn product(
-    [rows, columns, depth]: [usize; 3],
+/// The processor has the instructions of `L`; the matrices can be read and written as far as the sizes say.
+#[inline(always)]
+pub(super) unsafe fn product<L: Lanes>(size: [usize; 3], left: Left, right: Right, out: Out) {
+    // SAFETY: the caller's.
+    unsafe { L::call(Product { size, left, right, out }) }
+}
+
+/// All blocks of a product.
+struct Product {
+    size: [usize; 3],
     left: Left,
     right: Right,
     out: Out,
-) {
-    // As equal as can be: small blocks have too few sums to hide the latency of an addition.
-    let blocks = rows.div_ceil(ROWS);
-    for j in 0..columns.div_ceil(PANEL) {
-        let width = PANEL.min(columns - j * PANEL);
-        for b in 0..blocks {
-            let (start, end) = (rows * b / blocks, rows * (b + 1) / blocks);
-            // SAFETY: within the matrices, as the caller promises.
-            unsafe {
-                let left = Left { at: left.at.add(start * left.row), ..left };
-                let right = Right { at: right.at.add(j * right.panel), ..right };
-                let out = Out { at: out.at.add(j * out.panel + start * out.row), ..out };
-                if width > PANEL / 2 {
-                    some_rows::<2>(end - start, width, depth, left, right, out);
-                } else {
-                    some_rows::<1>(end - start, width, depth, left, right, out);
+}
+
+impl Kernel for Product {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let Self { size: [rows, columns, depth], left, right, out } = self;
+        // As equal as can be: small blocks have too few sums to hide the latency of an addition.
+        let blocks = rows.div_ceil(L::ROWS);
+        for j in 0..columns.div_ceil(panel::<L>()) {
+            let width = panel::<L>().min(columns - j * panel::<L>());
+            for b in 0..blocks {
+                let (start, end) = (rows * b / blocks, rows * (b + 1) / blocks);
+                // SAFETY: within the matrices, as the caller promises.
+                unsafe {
+                    let block = Block {
+                        width,
+                        depth,
+                        left: Left { at: left.at.add(start * left.row), ..left },
+                        right: Right { at: right.at.add(j * right.panel), ..right },
+                        out: Out { at: out.at.add(j * out.panel + start * out.row), ..out },
+                    };
+                    if width == panel::<L>() {
+                        block.rows::<L, 2, true>(end - start);
+                    } else if width > L::N {
+                        block.rows::<L, 2, false>(end - start);
+                    } else {
+                        block.rows::<L, 1, false>(end - start);
+                    }
                 }
             }
         }
     }
 }
 
-/// One block, with its number of rows made a constant.
-///
-/// # Safety
-/// As [`block`].
-#[target_feature(enable = "avx512f")]
-unsafe fn some_rows<const V: usize>(
-    rows: usize,
+/// Some rows of a panel.
+struct Block {
     width: usize,
     depth: usize,
     left: Left,
     right: Right,
     out: Out,
-) {
-    // SAFETY: handed on; a block has 1 to 12 rows.
-    unsafe {
-        match rows {
-            1 => block::<1, V>(width, depth, left, right, out),
-            2 => block::<2, V>(width, depth, left, right, out),
-            3 => block::<3, V>(width, depth, left, right, out),
-            4 => block::<4, V>(width, depth, left, right, out),
-            5 => block::<5, V>(width, depth, left, right, out),
-            6 => block::<6, V>(width, depth, left, right, out),
-            7 => block::<7, V>(width, depth, left, right, out),
-            8 => block::<8, V>(width, depth, left, right, out),
-            9 => block::<9, V>(width, depth, left, right, out),
-            10 => block::<10, V>(width, depth, left, right, out),
-            11 => block::<11, V>(width, depth, left, right, out),
-            _ => block::<12, V>(width, depth, left, right, out),
+}
+
+impl Block {
+    /// Computes it, with its number of rows made a constant.
+    ///
+    /// # Safety
+    /// As [`Self::run`]; there are 1 to `L::ROWS` rows.
+    #[inline(always)]
+    unsafe fn rows<L: Lanes, const V: usize, const WHOLE: bool>(&self, rows: usize) {
+        // SAFETY: handed on.
+        unsafe {
+            match rows {
+                1 => self.run::<L, 1, V, WHOLE>(),
+                2 => self.run::<L, 2, V, WHOLE>(),
+                3 => self.run::<L, 3, V, WHOLE>(),
+                4 => self.run::<L, 4, V, WHOLE>(),
+                5 => self.run::<L, 5, V, WHOLE>(),
+                6 => self.run::<L, 6, V, WHOLE>(),
+                7 if L::ROWS > 6 => self.run::<L, 7, V, WHOLE>(),
+                8 if L::ROWS > 6 => self.run::<L, 8, V, WHOLE>(),
+                9 if L::ROWS > 6 => self.run::<L, 9, V, WHOLE>(),
+                10 if L::ROWS > 6 => self.run::<L, 10, V, WHOLE>(),
+                11 if L::ROWS > 6 => self.run::<L, 11, V, WHOLE>(),
+                12 if L::ROWS > 6 => self.run::<L, 12, V, WHOLE>(),
+                _ => unreachable!("more rows than registers"),
+            }
+        }
+    }
+
+    /// `R` rows of `V` vectors, the last of which may be partly used if they are not `WHOLE`.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `L`; the matrices reach as far as `R`, the width (more than `N * (V - 1)`, at
+    /// most `N * V`, which it is if they are `WHOLE`) and the depth.
+    #[inline(always)]
+    unsafe fn run<L: Lanes, const R: usize, const V: usize, const WHOLE: bool>(&self) {
+        let Self { width, depth, left, right, out } = self;
+        let used = |v: usize| if WHOLE { L::N } else { L::N.min(width - v * L::N) };
+        // SAFETY: within the matrices; the lanes end with their columns.
+        unsafe {
+            let mut sums = [[L::splat(0.0); V]; R];
+            if out.add {
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = L::load_first(used(v), out.at.add(i * out.row + v * L::N));
+                    }
+                }
+            }
+            for l in 0..*depth {
+                let mut row = [L::splat(0.0); V];
+                for (v, row) in row.iter_mut().enumerate() {
+                    *row = L::load_first(used(v), right.at.add(l * right.row + v * L::N));
+                }
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let x = L::splat(*left.at.add(i * left.row + l * left.step));
+                    for (sum, row) in sums.iter_mut().zip(row) {
+                        *sum = L::fma(row, x, *sum);
+                    }
+                }
+            }
+            for (i, sums) in sums.iter().enumerate() {
+                for (v, sum) in sums.iter().enumerate() {
+                    L::store_first(used(v), out.at.add(i * out.row + v * L::N), *sum);
+                }
+            }
         }
     }
 }
 
-/// `R` rows of `V` registers, the last of which may be partly used.
+/// Rows with `stride` floats from one to the next become columns of panels of so many: element (i, j) goes to
+/// `i / columns * width * columns + j * columns + i % columns`. The last panel is filled up to whole vectors with zeros.
 ///
 /// # Safety
-/// The processor has AVX-512 F; the matrices reach as far as `R`, `width` (more than `16 * (V - 1)`, at most `16 * V`)
-/// and `depth`.
-#[target_feature(enable = "avx512f")]
-unsafe fn block<const R: usize, const V: usize>(
-    width: usize,
-    depth: usize,
-    left: Left,
-    right: Right,
-    out: Out,
-) {
-    let last = u16::MAX >> (16 * V - width);
-    let mask = |v: usize| if v + 1 == V { last } else { u16::MAX };
-    let mut sums = [[_mm512_setzero_ps(); V]; R];
-    if out.add {
-        for (i, sums) in sums.iter_mut().enumerate() {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: within the result; the mask ends with its columns.
-                *sum = unsafe { _mm512_maskz_loadu_ps(mask(v), out.at.add(i * out.row + v * 16)) };
-            }
-        }
-    }
-    for l in 0..depth {
-        let mut row = [_mm512_setzero_ps(); V];
-        for (v, row) in row.iter_mut().enumerate() {
-            // SAFETY: within the right matrix; the mask ends with its columns.
-            *row = unsafe { _mm512_maskz_loadu_ps(mask(v), right.at.add(l * right.row + v * 16)) };
-        }
-        for (i, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: within the left matrix.
-            let x = _mm512_set1_ps(unsafe { *left.at.add(i * left.row + l * left.step) });
-            for (sum, row) in sums.iter_mut().zip(row) {
-                *sum = _mm512_fmadd_ps(row, x, *sum);
-            }
-        }
-    }
-    for (i, sums) in sums.iter().enumerate() {
-        for (v, sum) in sums.iter().enumerate() {
-            // SAFETY: within the result; the mask ends with its columns.
-            unsafe { _mm512_mask_storeu_ps(out.at.add(i * out.row + v * 16), mask(v), *sum) };
-        }
-    }
-}
-
-/// Rows with `stride` floats from one to the next become columns of panels of 32: element (i, j) goes to
-/// `i / 32 * width * 32 + j * 32 + i % 32`. The last panel is filled up to a multiple of 16 columns with zeros.
-///
-/// # Safety
-/// The processor has AVX-512 F; `rows` rows of `width` floats can be read, and whole panels be written.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn transpose_to_panels(
+/// The processor has the instructions of `L`; `rows` rows of `width` floats can be read, and whole panels be written.
+#[inline(always)]
+pub(super) unsafe fn transpose_to_panels<L: Lanes>(
     from: *const f32,
     stride: usize,
     [rows, width]: [usize; 2],
     to: *mut f32,
 ) {
-    for i in (0..rows).step_by(16) {
-        for j in (0..width).step_by(16) {
-            let (n, m) = (16.min(rows - i), 16.min(width - j));
-            // SAFETY: the square lies within the rows, and its transpose within the panels.
-            unsafe {
-                let to = to.add(i / PANEL * width * PANEL + j * PANEL + i % PANEL);
-                transpose(from.add(i * stride + j), stride, [n, m], to, PANEL, 16);
+    let columns = panel::<L>();
+    for i in (0..rows).step_by(L::N) {
+        // SAFETY: within the rows and the panels.
+        unsafe {
+            let to = to.add(i / columns * width * columns + i % columns);
+            transpose_to_panel::<L>(from.add(i * stride), stride, [rows - i, width], to);
+        }
+    }
+}
+
+/// Up to a vector of rows become columns of a panel: element (i, j) goes to `j * columns + i`. They are filled up to whole
+/// vectors with zeros.
+///
+/// # Safety
+/// As for [`transpose_to_panels`].
+#[inline(always)]
+pub(super) unsafe fn transpose_to_panel<L: Lanes>(
+    from: *const f32,
+    stride: usize,
+    [rows, width]: [usize; 2],
+    to: *mut f32,
+) {
+    for j in (0..width).step_by(L::N) {
+        let (n, m) = (L::N.min(rows), L::N.min(width - j));
+        // SAFETY: the square lies within the rows, and its transpose within the panel.
+        unsafe {
+            let (from, to) = (from.add(j), to.add(j * panel::<L>()));
+            if n == L::N && m == L::N {
+                L::transpose(from, stride, to, panel::<L>());
+            } else {
+                L::transpose_some(from, stride, [n, m], to, panel::<L>(), L::N);
             }
         }
     }

@@ -1,12 +1,10 @@
 //! A tile of queries in the forward pass: scores, softmax and sums, block of keys after block of keys.
 
-use std::arch::x86_64::*;
-
 use super::TrainAttention;
 use super::forward::{KEYS, Own, Tiles};
-use super::panel::{Left, Out, PANEL, Right, product, transpose_to_panels};
+use super::panel::{Left, Out, Right, panel, product, transpose_to_panel, transpose_to_panels};
 use super::visible::Map;
-use crate::kernels::vector::{exp, transpose};
+use crate::kernels::lanes::{Lanes, exp};
 
 /// Queries of one group that are computed together.
 #[derive(Clone, Copy)]
@@ -24,15 +22,21 @@ pub(super) struct Tile {
 
 impl Tile {
     /// # Safety
-    /// As [`super::forward::run`]; nobody else computes these queries.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn run(&self, a: &TrainAttention, tiles: Tiles, map: Map, own: Own) {
+    /// As [`TrainAttention::run`]; nobody else computes these queries.
+    #[inline(always)]
+    pub(super) unsafe fn run<L: Lanes>(
+        &self,
+        a: &TrainAttention,
+        tiles: Tiles,
+        map: Map,
+        own: Own,
+    ) {
         let shape = &a.shape;
         let lanes = self.heads * tiles.tokens;
         let (k, v) = (shape.head_k, shape.head_v);
         // SAFETY: all within the tensors and the scratch, whose sizes the shape gives.
         unsafe {
-            self.begin(a, tiles, own);
+            self.begin::<L>(a, tiles, own);
             let mut seen = false;
             for block in 0..map.tiles()[1] {
                 let Some(sight) = map.get(self.row, block) else { continue };
@@ -40,20 +44,21 @@ impl Tile {
                 let keys = end - first_key;
                 let at = self.group * shape.tokens + first_key;
                 let rows = Left { at: a.k.add(at * k), row: k, step: 1 };
-                let queries = Right { at: own.q, row: PANEL, panel: k * PANEL };
-                let scores = Out { at: own.s, row: PANEL, panel: KEYS * PANEL, add: false };
-                product([keys, lanes, k], rows, queries, scores);
+                let queries = Right { at: own.q, row: panel::<L>(), panel: k * panel::<L>() };
+                let scores =
+                    Out { at: own.s, row: panel::<L>(), panel: KEYS * panel::<L>(), add: false };
+                product::<L>([keys, lanes, k], rows, queries, scores);
                 if !sight.is_plain {
-                    self.add_mask(a, tiles, first_key, keys, own);
+                    self.add_mask::<L>(a, tiles, first_key, keys, own);
                 }
-                self.soften(tiles, keys, seen.then_some(v), own);
+                self.soften::<L>(tiles, keys, seen.then_some(v), own);
                 let columns = Left { at: a.v.add(at * v), row: 1, step: v };
-                let weights = Right { at: own.s, row: PANEL, panel: KEYS * PANEL };
-                let sums = Out { at: own.o, row: PANEL, panel: v * PANEL, add: seen };
-                product([v, lanes, keys], columns, weights, sums);
+                let weights = Right { at: own.s, row: panel::<L>(), panel: KEYS * panel::<L>() };
+                let sums = Out { at: own.o, row: panel::<L>(), panel: v * panel::<L>(), add: seen };
+                product::<L>([v, lanes, keys], columns, weights, sums);
                 seen = true;
             }
-            self.end(a, tiles, seen, own);
+            self.end::<L>(a, tiles, seen, own);
         }
     }
 
@@ -61,28 +66,25 @@ impl Tile {
     ///
     /// # Safety
     /// As [`Self::run`].
-    #[target_feature(enable = "avx512f")]
-    unsafe fn begin(&self, a: &TrainAttention, tiles: Tiles, own: Own) {
+    #[inline(always)]
+    unsafe fn begin<L: Lanes>(&self, a: &TrainAttention, tiles: Tiles, own: Own) {
         let (tokens, width) = (a.shape.tokens, a.shape.head_k);
         let lanes = self.heads * tiles.tokens;
         // SAFETY: whole registers of lanes within the scratch; the queries' rows are read as far as they go.
         unsafe {
-            for lane in (0..lanes).step_by(16) {
+            let scale = L::splat(a.shape.scale);
+            for lane in (0..lanes).step_by(L::N) {
                 let (head, token) = (self.head + lane / tiles.tokens, lane % tiles.tokens);
-                let n = self.tokens.saturating_sub(token).min(16);
-                let to = own.q.add(lane / PANEL * width * PANEL + lane % PANEL);
+                let n = self.tokens.saturating_sub(token);
+                let to = own.q.add(at::<L>(lane, width));
                 let from = a.q.add((head * tokens + (self.start + token).min(tokens - 1)) * width);
-                for j in (0..width).step_by(16) {
-                    let m = 16.min(width - j);
-                    transpose(from.add(j), width, [n, m], to.add(j * PANEL), PANEL, 16);
-                }
+                transpose_to_panel::<L>(from, width, [n, width], to);
                 for j in 0..width {
-                    let x = to.add(j * PANEL);
-                    let scaled = _mm512_mul_ps(_mm512_set1_ps(a.shape.scale), _mm512_loadu_ps(x));
-                    _mm512_storeu_ps(x, scaled);
+                    let x = to.add(j * panel::<L>());
+                    L::store(x, L::mul(scale, L::load(x)));
                 }
-                _mm512_storeu_ps(own.most.add(lane), _mm512_set1_ps(f32::MIN));
-                _mm512_storeu_ps(own.sum.add(lane), _mm512_setzero_ps());
+                L::store(own.most.add(lane), L::splat(f32::MIN));
+                L::store(own.sum.add(lane), L::splat(0.0));
             }
         }
     }
@@ -91,8 +93,8 @@ impl Tile {
     ///
     /// # Safety
     /// As [`Self::run`].
-    #[target_feature(enable = "avx512f")]
-    unsafe fn add_mask(
+    #[inline(always)]
+    unsafe fn add_mask<L: Lanes>(
         &self,
         a: &TrainAttention,
         tiles: Tiles,
@@ -104,18 +106,16 @@ impl Tile {
         // SAFETY: the mask has a row for each of these queries, and these keys in it.
         unsafe {
             let from = a.mask.add(self.start * stride + first_key);
-            transpose_to_panels(from, stride, [self.tokens, keys], own.mask);
-            for lane in (0..self.heads * tiles.tokens).step_by(16) {
+            transpose_to_panels::<L>(from, stride, [self.tokens, keys], own.mask);
+            for lane in (0..self.heads * tiles.tokens).step_by(L::N) {
                 let token = lane % tiles.tokens;
                 if token >= self.tokens {
                     continue;
                 }
-                let mask = own.mask.add(token / PANEL * keys * PANEL + token % PANEL);
-                let s = own.s.add(lane / PANEL * KEYS * PANEL + lane % PANEL);
-                for key in (0..keys).map(|key| key * PANEL) {
-                    let sum =
-                        _mm512_add_ps(_mm512_loadu_ps(s.add(key)), _mm512_loadu_ps(mask.add(key)));
-                    _mm512_storeu_ps(s.add(key), sum);
+                let mask = own.mask.add(at::<L>(token, keys));
+                let s = own.s.add(at::<L>(lane, KEYS));
+                for key in (0..keys).map(|key| key * panel::<L>()) {
+                    L::store(s.add(key), L::add(L::load(s.add(key)), L::load(mask.add(key))));
                 }
             }
         }
@@ -125,33 +125,33 @@ impl Tile {
     ///
     /// # Safety
     /// As [`Self::run`].
-    #[target_feature(enable = "avx512f")]
-    unsafe fn soften(&self, tiles: Tiles, keys: usize, width: Option<usize>, own: Own) {
-        for lane in (0..self.heads * tiles.tokens).step_by(16) {
+    #[inline(always)]
+    unsafe fn soften<L: Lanes>(&self, tiles: Tiles, keys: usize, width: Option<usize>, own: Own) {
+        for lane in (0..self.heads * tiles.tokens).step_by(L::N) {
             // SAFETY: whole registers of lanes within the scratch.
             unsafe {
-                let s = own.s.add(lane / PANEL * KEYS * PANEL + lane % PANEL);
-                let before = _mm512_loadu_ps(own.most.add(lane));
+                let s = own.s.add(at::<L>(lane, KEYS));
+                let before = L::load(own.most.add(lane));
                 let mut most = before;
                 for key in 0..keys {
-                    most = _mm512_max_ps(most, _mm512_loadu_ps(s.add(key * PANEL)));
+                    most = L::max(most, L::load(s.add(key * panel::<L>())));
                 }
-                let worth = exp(_mm512_sub_ps(before, most));
-                let mut sum = _mm512_mul_ps(worth, _mm512_loadu_ps(own.sum.add(lane)));
-                for key in 0..keys {
-                    let p = exp(_mm512_sub_ps(_mm512_loadu_ps(s.add(key * PANEL)), most));
-                    _mm512_storeu_ps(s.add(key * PANEL), p);
-                    sum = _mm512_add_ps(sum, p);
+                let worth = exp::<L>(L::sub(before, most));
+                let mut sum = L::mul(worth, L::load(own.sum.add(lane)));
+                for s in (0..keys).map(|key| s.add(key * panel::<L>())) {
+                    let p = exp::<L>(L::sub(L::load(s), most));
+                    L::store(s, p);
+                    sum = L::add(sum, p);
                 }
-                _mm512_storeu_ps(own.most.add(lane), most);
-                _mm512_storeu_ps(own.sum.add(lane), sum);
-                if _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(worth, _mm512_set1_ps(1.0)) == 0 {
+                L::store(own.most.add(lane), most);
+                L::store(own.sum.add(lane), sum);
+                let Some(width) = width else { continue };
+                if L::nonzero(L::sub(worth, L::splat(1.0))) == 0 {
                     continue;
                 }
-                let Some(width) = width else { continue };
-                let o = own.o.add(lane / PANEL * width * PANEL + lane % PANEL);
-                for j in (0..width).map(|j| j * PANEL) {
-                    _mm512_storeu_ps(o.add(j), _mm512_mul_ps(worth, _mm512_loadu_ps(o.add(j))));
+                let o = own.o.add(at::<L>(lane, width));
+                for o in (0..width).map(|j| o.add(j * panel::<L>())) {
+                    L::store(o, L::mul(worth, L::load(o)));
                 }
             }
         }
@@ -161,30 +161,31 @@ impl Tile {
     ///
     /// # Safety
     /// As [`Self::run`].
-    #[target_feature(enable = "avx512f")]
-    unsafe fn end(&self, a: &TrainAttention, tiles: Tiles, seen: bool, own: Own) {
+    #[inline(always)]
+    unsafe fn end<L: Lanes>(&self, a: &TrainAttention, tiles: Tiles, seen: bool, own: Own) {
         let (tokens, width) = (a.shape.tokens, a.shape.head_v);
-        for lane in (0..self.heads * tiles.tokens).step_by(16) {
+        for lane in (0..self.heads * tiles.tokens).step_by(L::N) {
             let (head, token) = (self.head + lane / tiles.tokens, lane % tiles.tokens);
-            let n = self.tokens.saturating_sub(token).min(16);
+            let n = self.tokens.saturating_sub(token).min(L::N);
             if n == 0 {
                 continue;
             }
             // SAFETY: whole registers of lanes within the scratch; `n` rows of the results.
             unsafe {
-                let o = own.o.add(lane / PANEL * width * PANEL + lane % PANEL);
-                let sum = _mm512_loadu_ps(own.sum.add(lane));
-                let sees = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(sum, _mm512_setzero_ps());
-                let part = _mm512_maskz_div_ps(sees, _mm512_set1_ps(1.0), sum);
-                for j in 0..width {
-                    let x =
-                        if seen { _mm512_loadu_ps(o.add(j * PANEL)) } else { _mm512_setzero_ps() };
-                    _mm512_storeu_ps(o.add(j * PANEL), _mm512_mul_ps(part, x));
+                let o = own.o.add(at::<L>(lane, width));
+                // Where nothing is seen the sum is 0, and so is what is divided by it. The order of the arguments keeps
+                // what is not a number.
+                let sum = L::max(L::splat(f32::MIN_POSITIVE), L::load(own.sum.add(lane)));
+                let part = L::div(L::splat(1.0), sum);
+                for o in (0..width).map(|j| o.add(j * panel::<L>())) {
+                    let x = if seen { L::load(o) } else { L::splat(0.0) };
+                    L::store(o, L::mul(part, x));
                 }
                 let row = head * tokens + self.start + token;
-                for j in (0..width).step_by(16) {
-                    let (m, to) = (16.min(width - j), a.out.add(row * width + j));
-                    transpose(o.add(j * PANEL), PANEL, [m, n], to, width, m);
+                for j in (0..width).step_by(L::N) {
+                    let (m, from) = (L::N.min(width - j), o.add(j * panel::<L>()));
+                    let to = a.out.add(row * width + j);
+                    L::transpose_some(from, panel::<L>(), [m, n], to, width, m);
                 }
                 for i in 0..n {
                     *a.lse.add(row + i) = *own.most.add(lane + i) + (*own.sum.add(lane + i)).ln();
@@ -192,4 +193,10 @@ impl Tile {
             }
         }
     }
+}
+
+/// Where a lane of panels begins that have so many rows.
+#[inline(always)]
+fn at<L: Lanes>(lane: usize, rows: usize) -> usize {
+    lane / panel::<L>() * rows * panel::<L>() + lane % panel::<L>()
 }

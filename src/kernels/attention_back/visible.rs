@@ -1,8 +1,6 @@
 //! Which tiles of the scores the mask lets through.
 
-use std::arch::x86_64::*;
-
-use crate::kernels::vector::first;
+use crate::kernels::lanes::Lanes;
 
 /// What a tile's queries see of its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +54,10 @@ impl Map {
     /// Fills in the tiles of row `i`.
     ///
     /// # Safety
-    /// The processor has AVX-512 F; the mask has `tokens * tokens` elements, and only this thread uses this row of the
-    /// map.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn fill(&self, i: usize, mask: *const f32) {
+    /// The processor has the instructions of `L`; the mask has `tokens * tokens` elements, and only this thread uses this
+    /// row of the map.
+    #[inline(always)]
+    pub(super) unsafe fn fill<L: Lanes>(&self, i: usize, mask: *const f32) {
         let [height, width] = self.tile;
         for j in 0..self.tiles()[1] {
             let end = self.tokens.min((j + 1) * width);
@@ -67,14 +65,14 @@ impl Map {
             let mut seen = 0u64;
             for query in 0..height.min(self.tokens - i * height) {
                 let mut seen_here = 0u64;
-                for key in (j * width..end).step_by(16) {
-                    let lanes = first(end - key);
+                for key in (j * width..end).step_by(L::N) {
+                    let n = L::N.min(end - key);
                     let at = (i * height + query) * self.tokens + key;
                     // SAFETY: within the row of the mask; the lanes end with the tile.
-                    let x = unsafe { _mm512_maskz_loadu_ps(lanes, mask.add(at)) };
-                    let never = _mm512_set1_ps(f32::NEG_INFINITY);
-                    let shows = lanes & _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, never);
-                    let alters = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, _mm512_setzero_ps());
+                    let (shows, alters) = unsafe {
+                        let x = L::load_first(n, mask.add(at));
+                        (L::finite(x) & ((1 << n) - 1), L::nonzero(x))
+                    };
                     seen_here |= u64::from(shows) << (key - j * width);
                     sight.is_plain &= alters == 0;
                 }

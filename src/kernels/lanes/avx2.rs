@@ -207,6 +207,12 @@ impl Lanes for F32x8 {
     }
 
     #[inline(always)]
+    unsafe fn nonzero(x: __m256) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(x, _mm256_setzero_ps())) as u32 }
+    }
+
+    #[inline(always)]
     unsafe fn compress(x: __m256, bits: u32) -> __m256 {
         let mut from = [0.0; 8];
         let mut to = [0.0; 8];
@@ -222,32 +228,53 @@ impl Lanes for F32x8 {
     }
 
     #[inline(always)]
-    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+    unsafe fn transpose_some(
+        from: *const f32,
+        stride: usize,
+        [rows, width]: [usize; 2],
+        to: *mut f32,
+        to_stride: usize,
+        filled: usize,
+    ) {
         // SAFETY: the caller's.
         unsafe {
             let mut x = [_mm256_setzero_ps(); 8];
-            for (i, x) in x.iter_mut().enumerate() {
-                *x = _mm256_loadu_ps(from.add(i * stride));
+            for (i, x) in x.iter_mut().enumerate().take(rows) {
+                *x = Self::load_first(width, from.add(i * stride));
             }
-            let double = |x: __m256| _mm256_castps_pd(x);
-            let mut y = [_mm256_setzero_ps(); 8];
-            for i in [0, 4] {
-                let ab = double(_mm256_unpacklo_ps(x[i], x[i + 1]));
-                let cd = double(_mm256_unpacklo_ps(x[i + 2], x[i + 3]));
-                y[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd));
-                y[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd));
-                let ab = double(_mm256_unpackhi_ps(x[i], x[i + 1]));
-                let cd = double(_mm256_unpackhi_ps(x[i + 2], x[i + 3]));
-                y[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd));
-                y[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd));
-            }
-            // Now y[i + j] holds, in its half l, column 4 l + j of the rows from i on.
-            for j in 0..4 {
-                let low = _mm256_permute2f128_ps::<0x20>(y[j], y[j + 4]);
-                let high = _mm256_permute2f128_ps::<0x31>(y[j], y[j + 4]);
-                _mm256_storeu_ps(to.add(j * to_stride), low);
-                _mm256_storeu_ps(to.add((j + 4) * to_stride), high);
+            for (j, x) in transposed(x).into_iter().enumerate().take(width) {
+                Self::store_first(filled, to.add(j * to_stride), x);
             }
         }
+    }
+}
+
+/// Rows become columns.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn transposed(x: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: the caller's.
+    unsafe {
+        let double = |x: __m256| _mm256_castps_pd(x);
+        let mut y = [_mm256_setzero_ps(); 8];
+        for i in [0, 4] {
+            let ab = double(_mm256_unpacklo_ps(x[i], x[i + 1]));
+            let cd = double(_mm256_unpacklo_ps(x[i + 2], x[i + 3]));
+            y[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd));
+            y[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd));
+            let ab = double(_mm256_unpackhi_ps(x[i], x[i + 1]));
+            let cd = double(_mm256_unpackhi_ps(x[i + 2], x[i + 3]));
+            y[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd));
+            y[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd));
+        }
+        // Now y[i + j] holds, in its half l, column 4 l + j of the rows from i on.
+        let mut x = y;
+        for j in 0..4 {
+            x[j] = _mm256_permute2f128_ps::<0x20>(y[j], y[j + 4]);
+            x[j + 4] = _mm256_permute2f128_ps::<0x31>(y[j], y[j + 4]);
+        }
+        x
     }
 }

@@ -191,14 +191,27 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
+    unsafe fn nonzero(x: __m512) -> u32 {
+        // SAFETY: the caller's.
+        unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(x, _mm512_setzero_ps())) }
+    }
+
+    #[inline(always)]
     unsafe fn compress(x: __m512, bits: u32) -> __m512 {
         // SAFETY: the caller's.
         unsafe { _mm512_maskz_compress_ps(bits as u16, x) }
     }
 
     #[inline(always)]
-    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+    unsafe fn transpose_some(
+        from: *const f32,
+        stride: usize,
+        size: [usize; 2],
+        to: *mut f32,
+        to_stride: usize,
+        filled: usize,
+    ) {
         // SAFETY: the caller's.
-        unsafe { transpose(from, stride, [16, 16], to, to_stride, 16) }
+        unsafe { transpose(from, stride, size, to, to_stride, filled) }
     }
 }

@@ -177,6 +177,12 @@ pub(crate) trait Lanes {
     /// The processor has the instructions.
     unsafe fn finite(x: Self::V) -> u32;
 
+    /// The lanes that are not zero, as bits.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn nonzero(x: Self::V) -> u32;
+
     /// Moves the lanes whose bits are set to the front; anything may follow them.
     ///
     /// # Safety
@@ -187,7 +193,26 @@ pub(crate) trait Lanes {
     ///
     /// # Safety
     /// The processor has the instructions; such rows lie at `from` and fit at `to`, so many floats apart.
-    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize);
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: the caller's.
+        unsafe { Self::transpose_some(from, stride, [Self::N; 2], to, to_stride, Self::N) }
+    }
+
+    /// So many rows and columns of floats, up to `N`, change places. Of each row that is written, `filled` floats are, at
+    /// least as many as there were rows; the others of them are zeros.
+    ///
+    /// # Safety
+    /// The processor has the instructions; the rows can be read, and as many of `filled` floats as there were columns
+    /// be written.
+    unsafe fn transpose_some(
+        from: *const f32,
+        stride: usize,
+        size: [usize; 2],
+        to: *mut f32,
+        to_stride: usize,
+        filled: usize,
+    );
 }
 
 /// An inner loop. Each becomes one function for each kind of vectors, so that it gets all registers.

@@ -1,6 +1,6 @@
 //! Vectors of either width against what the standard library computes.
 
-use super::{F32x8, F32x16, Kernel, Lanes, tanh};
+use super::{F32x8, F32x16, Kernel, Lanes, exp, run, tanh};
 use crate::kernels::Level;
 use crate::kernels::testing::levels;
 
@@ -94,5 +94,41 @@ fn what_is_not_a_number_stays_so() {
         unsafe { if level >= Level::Avx512 { F32x16::call(all) } else { F32x8::call(all) } }
         assert!(powers[0].is_nan() && tangents[0].is_nan());
         assert_eq!((powers[1], tangents[1]), (0.0, -1.0));
+    }
+}
+
+/// e^x for whole vectors, in place.
+struct Exponentials<'a>(&'a mut [f32]);
+
+impl Kernel for Exponentials<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        for x in self.0.chunks_exact_mut(L::N) {
+            // SAFETY: the chunk is a vector.
+            unsafe { L::store(x.as_mut_ptr(), exp::<L>(L::load(x.as_ptr()))) }
+        }
+    }
+}
+
+#[test]
+fn exponentials_are_right_to_the_last_bits() {
+    for level in levels().into_iter().filter(|level| *level > Level::None) {
+        let from: Vec<f32> = (0..200_000).map(|i| -87.0 + i as f32 * (175.0 / 200_000.0)).collect();
+        let mut got = from.clone();
+        // SAFETY: the processor has the level.
+        unsafe { run(level, Exponentials(&mut got)) };
+        for (x, got) in from.iter().zip(got) {
+            let expected = f64::from(*x).exp();
+            assert!(
+                (f64::from(got) / expected - 1.0).abs() < 4.8e-7,
+                "e^{x}: {got}, not {expected}"
+            );
+        }
+        let mut got = [0.0; 16];
+        got[..6].copy_from_slice(&[-0.0, -88.0, -1e30, f32::NEG_INFINITY, f32::NAN, 100.0]);
+        // SAFETY: the processor has the level.
+        unsafe { run(level, Exponentials(&mut got)) };
+        assert_eq!(got[..4], [1.0, 0.0, 0.0, 0.0]);
+        assert!(got[4].is_nan() && got[5] == f32::INFINITY);
     }
 }

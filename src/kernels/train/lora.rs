@@ -3,6 +3,8 @@
 //! With du = s B^T dy: dB += s dy u^T, dA += du x^T, dx = A^T du. Source: Hu et al., LoRA: Low-Rank Adaptation of Large
 //! Language Models, 2021.
 
+use super::narrow::{COLUMNS, Dots, Narrow, Outer, Sink, Spread, Sums, TOKENS};
+use crate::kernels::lanes;
 use crate::kernels::{Crew, Level, Need, Scratch};
 
 /// Ranks up to which these kernels are worth it: wider matrices are products like others.
@@ -68,7 +70,7 @@ pub(crate) struct LoraBack {
 impl Pair {
     /// Room for so many floats, where the pair is offered.
     fn need(&self, level: Level, floats: usize) -> Option<Need> {
-        let offered = level >= Level::Avx512 && (1..=MOST).contains(&self.rank);
+        let offered = level >= Level::Avx2 && (1..=MOST).contains(&self.rank);
         offered.then_some(Need { shared: floats * size_of::<f32>(), own: 0 })
     }
 
@@ -76,7 +78,6 @@ impl Pair {
     ///
     /// # Safety
     /// `to` has room for it, and nobody reads it yet.
-    #[cfg(target_arch = "x86_64")]
     unsafe fn transpose(&self, crew: Crew<'_>, to: *mut f32) {
         for o in crew.share(self.n_out, 16) {
             for j in 0..self.rank {
@@ -98,17 +99,12 @@ impl LoraDown {
     /// # Safety
     /// [`need`](Self::need) gave this scratch's size for this level, which the processor has; the matrices are as large
     /// as their shapes say; all threads of the crew call it.
-    pub(crate) unsafe fn run(&self, _level: Level, crew: Crew<'_>, _scratch: Scratch) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use super::narrow::{Narrow, TOKENS, dots};
-            let Pair { a, rank, n_in, .. } = self.pair;
-            let down = Narrow { data: a, rank, width: n_in };
-            // SAFETY: by the contract of this function; the tokens are this thread's alone.
-            unsafe { dots(down, self.x, crew.share(self.tokens, TOKENS), self.u, 1.0) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = crew;
+    pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, _scratch: Scratch) {
+        let Pair { a, rank, n_in, .. } = self.pair;
+        let m = Narrow { data: a, rank, width: n_in };
+        let tokens = crew.share(self.tokens, TOKENS);
+        // SAFETY: by the contract of this function; the tokens are this thread's alone.
+        unsafe { lanes::run(level, Dots { m, x: self.x, tokens, out: self.u, scale: 1.0 }) };
     }
 }
 
@@ -122,24 +118,19 @@ impl LoraUp {
     ///
     /// # Safety
     /// As for [`LoraDown::run`].
-    pub(crate) unsafe fn run(&self, _level: Level, crew: Crew<'_>, scratch: Scratch) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use super::narrow::{Narrow, Sink, TOKENS, spread};
-            let Pair { rank, n_out, scale, .. } = self.pair;
-            let transposed = scratch.shared.cast::<f32>();
-            let up = Narrow { data: transposed, rank, width: n_out };
-            let sink = Sink { to: self.y, add: true, mask: std::ptr::null(), scale };
-            // SAFETY: by the contract of this function; the barrier is between writing and reading the transpose, and
-            // the tokens are this thread's alone.
-            unsafe {
-                self.pair.transpose(crew, transposed);
-                crew.wait();
-                spread(up, self.u, crew.share(self.tokens, TOKENS), sink);
-            }
+    pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, scratch: Scratch) {
+        let Pair { rank, n_out, scale, .. } = self.pair;
+        let transposed = scratch.shared.cast::<f32>();
+        let m = Narrow { data: transposed, rank, width: n_out };
+        let sink = Sink { to: self.y, add: true, mask: std::ptr::null(), scale };
+        let tokens = crew.share(self.tokens, TOKENS);
+        // SAFETY: by the contract of this function; the barrier is between writing and reading the transpose, and the
+        // tokens are this thread's alone.
+        unsafe {
+            self.pair.transpose(crew, transposed);
+            crew.wait();
+            lanes::run(level, Spread { m, c: self.u, tokens, sink });
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (crew, scratch);
     }
 }
 
@@ -153,37 +144,46 @@ impl LoraBack {
     ///
     /// # Safety
     /// As for [`LoraDown::run`].
-    pub(crate) unsafe fn run(&self, _level: Level, crew: Crew<'_>, scratch: Scratch) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use super::narrow::{COLUMNS, Narrow, Sink, Sums, TOKENS, dots, outer, spread};
-            let Pair { a, rank, n_in, n_out, scale, .. } = self.pair;
-            let n = self.tokens;
-            let tokens = crew.share(n, TOKENS);
-            let transposed = scratch.shared.cast::<f32>();
-            let du = transposed.wrapping_add(rank * n_out);
-            let (down, up) = (
-                Narrow { data: a, rank, width: n_in },
-                Narrow { data: transposed, rank, width: n_out },
-            );
-            let sink = Sink { to: self.dx, add: self.accumulate, mask: self.mask, scale: 1.0 };
-            let da = Sums { to: self.da, rank_step: n_in, column_step: 1, scale: 1.0 };
-            let db = Sums { to: self.db, rank_step: 1, column_step: rank, scale };
-            // SAFETY: by the contract of this function; barriers are between writing and reading the transpose and du;
-            // tokens and columns are this thread's alone.
-            unsafe {
-                self.pair.transpose(crew, transposed);
-                outer((self.u, rank), (self.dy, n_out), n, crew.share(n_out, COLUMNS), db);
-                crew.wait();
-                dots(up, self.dy, tokens.clone(), du, scale);
-                crew.wait();
-                outer((du, rank), (self.x, n_in), n, crew.share(n_in, COLUMNS), da);
-                if !self.dx.is_null() {
-                    spread(down, du, tokens, sink);
-                }
+    pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, scratch: Scratch) {
+        let Pair { a, rank, n_in, n_out, scale, .. } = self.pair;
+        let n = self.tokens;
+        let tokens = crew.share(n, TOKENS);
+        let transposed = scratch.shared.cast::<f32>();
+        let du = transposed.wrapping_add(rank * n_out);
+        let down = Narrow { data: a, rank, width: n_in };
+        let up = Narrow { data: transposed, rank, width: n_out };
+        let da = Outer {
+            c: du,
+            rank,
+            x: self.x,
+            width: n_in,
+            tokens: n,
+            columns: crew.share(n_in, COLUMNS),
+            sums: Sums { to: self.da, rank_step: n_in, column_step: 1, scale: 1.0 },
+        };
+        let db = Outer {
+            c: self.u,
+            rank,
+            x: self.dy,
+            width: n_out,
+            tokens: n,
+            columns: crew.share(n_out, COLUMNS),
+            sums: Sums { to: self.db, rank_step: 1, column_step: rank, scale },
+        };
+        // SAFETY: by the contract of this function; barriers are between writing and reading the transpose and du; tokens
+        // and columns are this thread's alone.
+        unsafe {
+            self.pair.transpose(crew, transposed);
+            lanes::run(level, db);
+            crew.wait();
+            let all = Dots { m: up, x: self.dy, tokens: tokens.clone(), out: du, scale };
+            lanes::run(level, all);
+            crew.wait();
+            lanes::run(level, da);
+            if !self.dx.is_null() {
+                let sink = Sink { to: self.dx, add: self.accumulate, mask: self.mask, scale: 1.0 };
+                lanes::run(level, Spread { m: down, c: du, tokens, sink });
             }
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (crew, scratch);
     }
 }

@@ -4,7 +4,6 @@
 
 mod gate;
 mod lora;
-#[cfg(target_arch = "x86_64")]
 mod narrow;
 mod norm;
 

@@ -1,16 +1,16 @@
 //! Products with a matrix of few rows, `[rank][width]`, against rows of tokens, `[tokens][width]`: the three ways in
-//! which a pair's matrices meet activations. Tiles are held in registers; what is ragged is masked.
+//! which a pair's matrices meet activations. Tiles are held in registers; of the last vector of a row, as many lanes are
+//! used as are left.
 
-use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// Floats of a register.
-const LANES: usize = 16;
-/// Columns of a tile of [`spread`] and [`outer`].
-pub(super) const COLUMNS: usize = 2 * LANES;
-/// Tokens of a tile of [`dots`] and [`spread`].
+use crate::kernels::lanes::{Kernel, Lanes};
+
+/// Columns of the widest tile of [`Spread`] and [`Outer`]: a tile has two vectors of them.
+pub(super) const COLUMNS: usize = 32;
+/// Tokens of a tile of [`Dots`] and [`Spread`].
 pub(super) const TOKENS: usize = 4;
-/// Rows of the narrow matrix that a tile of [`outer`] has, at most.
+/// Rows of the narrow matrix that a tile of [`Outer`] has, at most.
 const RANKS: usize = 8;
 
 /// A narrow matrix, and how wide its rows and those of the tokens are.
@@ -21,84 +21,104 @@ pub(super) struct Narrow {
     pub width: usize,
 }
 
-/// The lanes that are left of `n` floats from `at` on.
-fn lanes(at: usize, n: usize) -> __mmask16 {
-    let left = n.saturating_sub(at).min(LANES);
-    ((1u32 << left) - 1) as __mmask16
+/// Whether there are registers for tiles of twice as many sums.
+#[inline(always)]
+const fn has_many_registers<L: Lanes>() -> bool {
+    L::N == 16
 }
 
-/// `out[t][j] = scale * sum_i m[j][i] x[t][i]` for some tokens; `out` is `[tokens][rank]`.
-///
-/// # Safety
-/// The matrices are as large as their shapes say, and nobody else writes these tokens' part of `out`.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn dots(
-    m: Narrow,
-    x: *const f32,
-    tokens: Range<usize>,
-    out: *mut f32,
-    scale: f32,
-) {
-    let mut t = tokens.start;
-    while t < tokens.end {
-        let many = t + TOKENS <= tokens.end;
-        let mut j = 0;
-        while j < m.rank {
-            let wide = j + 4 <= m.rank;
-            // SAFETY: the tile's rows are inside both matrices; `out` is this thread's alone.
-            unsafe {
-                let (rows, x) = (m.data.add(j * m.width), x.add(t * m.width));
-                let to = out.add(t * m.rank + j);
-                match (many, wide) {
-                    (true, true) => dot_tile::<TOKENS, 4>(rows, x, m, to, scale),
-                    (true, false) => dot_tile::<TOKENS, 1>(rows, x, m, to, scale),
-                    (false, true) => dot_tile::<1, 4>(rows, x, m, to, scale),
-                    (false, false) => dot_tile::<1, 1>(rows, x, m, to, scale),
+/// `out[t][j] = scale * sum_i m[j][i] x[t][i]` for some tokens; `out` is `[tokens][rank]`. The matrices are as large as
+/// their shapes say, and nobody else writes these tokens' part of `out`.
+pub(super) struct Dots {
+    pub m: Narrow,
+    pub x: *const f32,
+    pub tokens: Range<usize>,
+    pub out: *mut f32,
+    pub scale: f32,
+}
+
+impl Kernel for Dots {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let rank = self.m.rank;
+        let most = if has_many_registers::<L>() { 4 } else { 2 };
+        let mut t = self.tokens.start;
+        while t < self.tokens.end {
+            let many = t + TOKENS <= self.tokens.end;
+            let mut j = 0;
+            while j < rank {
+                let rows = if j + most <= rank { most } else { 1 };
+                // SAFETY: the tile's rows are inside both matrices; `out` is this thread's alone.
+                unsafe {
+                    match (many, rows) {
+                        (true, 4) if has_many_registers::<L>() => self.tile::<L, TOKENS, 4>(t, j),
+                        (false, 4) if has_many_registers::<L>() => self.tile::<L, 1, 4>(t, j),
+                        (true, 2) => self.tile::<L, TOKENS, 2>(t, j),
+                        (false, 2) => self.tile::<L, 1, 2>(t, j),
+                        (true, _) => self.tile::<L, TOKENS, 1>(t, j),
+                        (false, _) => self.tile::<L, 1, 1>(t, j),
+                    }
                 }
+                j += rows;
             }
-            j += if wide { 4 } else { 1 };
+            t += if many { TOKENS } else { 1 };
         }
-        t += if many { TOKENS } else { 1 };
     }
 }
 
-/// # Safety
-/// As [`dots`], of `T` tokens from `x` and `R` rows from `rows`.
-#[target_feature(enable = "avx512f")]
-#[inline]
-unsafe fn dot_tile<const T: usize, const R: usize>(
-    rows: *const f32,
-    x: *const f32,
-    m: Narrow,
-    out: *mut f32,
-    scale: f32,
-) {
-    let mut sums = [[_mm512_setzero_ps(); R]; T];
-    let mut i = 0;
-    while i < m.width {
-        let mask = lanes(i, m.width);
-        // SAFETY: masked to the rows' ends.
+impl Dots {
+    /// # Safety
+    /// The processor has the instructions; there are `T` tokens from `t` on and `R` rows from `j` on.
+    #[inline(always)]
+    unsafe fn tile<L: Lanes, const T: usize, const R: usize>(&self, t: usize, j: usize) {
+        let Narrow { rank, width, .. } = self.m;
+        // SAFETY: by the contract of this function; of the rows' ends, as many lanes as are left.
         unsafe {
-            let row = |j: usize| _mm512_maskz_loadu_ps(mask, rows.add(j * m.width + i));
-            let rows: [__m512; R] = std::array::from_fn(row);
-            for (t, sums) in sums.iter_mut().enumerate() {
-                let x = _mm512_maskz_loadu_ps(mask, x.add(t * m.width + i));
-                for (sum, row) in sums.iter_mut().zip(rows) {
-                    *sum = _mm512_fmadd_ps(x, row, *sum);
+            let mut sums = [[L::splat(0.0); R]; T];
+            let whole = width - width % L::N;
+            for i in (0..whole).step_by(L::N) {
+                self.step::<L, T, R>(&mut sums, [t, j, i], L::N);
+            }
+            if whole < width {
+                self.step::<L, T, R>(&mut sums, [t, j, whole], width - whole);
+            }
+            for (k, sums) in sums.into_iter().enumerate() {
+                for (l, sum) in sums.into_iter().enumerate() {
+                    *self.out.add((t + k) * rank + j + l) = self.scale * L::sum(sum);
                 }
             }
         }
-        i += LANES;
     }
-    for (t, sums) in sums.into_iter().enumerate() {
-        for (j, sum) in sums.into_iter().enumerate() {
-            // SAFETY: by the contract of this function.
-            unsafe { *out.add(t * m.rank + j) = scale * _mm512_reduce_add_ps(sum) };
+
+    /// Adds the products of `n` columns from `i` on.
+    ///
+    /// # Safety
+    /// As for [`Self::tile`]; there are so many columns.
+    #[inline(always)]
+    unsafe fn step<L: Lanes, const T: usize, const R: usize>(
+        &self,
+        sums: &mut [[L::V; R]; T],
+        [t, j, i]: [usize; 3],
+        n: usize,
+    ) {
+        let Narrow { data, width, .. } = self.m;
+        // SAFETY: by the contract of this function.
+        unsafe {
+            let mut rows = [L::splat(0.0); R];
+            for (k, row) in rows.iter_mut().enumerate() {
+                *row = L::load_first(n, data.add((j + k) * width + i));
+            }
+            for (k, sums) in sums.iter_mut().enumerate() {
+                let x = L::load_first(n, self.x.add((t + k) * width + i));
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    *sum = L::fma(x, row, *sum);
+                }
+            }
         }
     }
 }
 
-/// What [`spread`] does with its sums.
+/// What [`Spread`] does with its sums.
 #[derive(Clone, Copy)]
 pub(super) struct Sink {
     /// `[tokens][width]`.
@@ -110,76 +130,77 @@ pub(super) struct Sink {
     pub scale: f32,
 }
 
-/// `to[t][i] = scale * sum_j c[t][j] m[j][i]` for some tokens; `c` is `[tokens][rank]`.
-///
-/// # Safety
-/// The matrices are as large as their shapes say, and nobody else writes these tokens' part of the sink.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn spread(m: Narrow, c: *const f32, tokens: Range<usize>, sink: Sink) {
-    let mut t = tokens.start;
-    while t < tokens.end {
-        let many = t + TOKENS <= tokens.end;
-        for i in (0..m.width).step_by(COLUMNS) {
-            // SAFETY: the tile is inside the matrices, or masked to their ends.
-            unsafe {
-                match many {
-                    true => spread_tile::<TOKENS>(m, c, (t, i), sink),
-                    false => spread_tile::<1>(m, c, (t, i), sink),
+/// `to[t][i] = scale * sum_j c[t][j] m[j][i]` for some tokens; `c` is `[tokens][rank]`. The matrices are as large as their
+/// shapes say, and nobody else writes these tokens' part of the sink.
+pub(super) struct Spread {
+    pub m: Narrow,
+    pub c: *const f32,
+    pub tokens: Range<usize>,
+    pub sink: Sink,
+}
+
+impl Kernel for Spread {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let mut t = self.tokens.start;
+        while t < self.tokens.end {
+            let many = t + TOKENS <= self.tokens.end;
+            for i in (0..self.m.width).step_by(2 * L::N) {
+                // SAFETY: the tile is inside the matrices as far as they go.
+                unsafe {
+                    match (many, i + 2 * L::N <= self.m.width) {
+                        (true, true) => self.tile::<L, TOKENS, true>(t, i),
+                        (true, false) => self.tile::<L, TOKENS, false>(t, i),
+                        (false, true) => self.tile::<L, 1, true>(t, i),
+                        (false, false) => self.tile::<L, 1, false>(t, i),
+                    }
                 }
             }
+            t += if many { TOKENS } else { 1 };
         }
-        t += if many { TOKENS } else { 1 };
     }
 }
 
-/// # Safety
-/// As [`spread`], of `T` tokens from `t` on.
-#[target_feature(enable = "avx512f")]
-#[inline]
-unsafe fn spread_tile<const T: usize>(
-    m: Narrow,
-    c: *const f32,
-    (t, i): (usize, usize),
-    sink: Sink,
-) {
-    let masks = [lanes(i, m.width), lanes(i + LANES, m.width)];
-    let mut sums = [[_mm512_setzero_ps(); 2]; T];
-    for j in 0..m.rank {
-        // SAFETY: masked to the row's end; `c` has these tokens.
+impl Spread {
+    /// # Safety
+    /// The processor has the instructions; there are `T` tokens from `t` on, and two `WHOLE` vectors from column `i` on.
+    #[inline(always)]
+    unsafe fn tile<L: Lanes, const T: usize, const WHOLE: bool>(&self, t: usize, i: usize) {
+        let (Narrow { data, rank, width }, sink) = (self.m, self.sink);
+        let lanes = lanes::<L, WHOLE>(i, width);
+        // SAFETY: by the contract of this function; of the rows' ends, as many lanes as are left.
         unsafe {
-            let row: [__m512; 2] = std::array::from_fn(|v| {
-                _mm512_maskz_loadu_ps(masks[v], m.data.wrapping_add(j * m.width + i + v * LANES))
-            });
-            for (k, sums) in sums.iter_mut().enumerate() {
-                let c = _mm512_set1_ps(*c.add((t + k) * m.rank + j));
-                for (sum, row) in sums.iter_mut().zip(row) {
-                    *sum = _mm512_fmadd_ps(c, row, *sum);
+            let mut sums = [[L::splat(0.0); 2]; T];
+            for j in 0..rank {
+                let part = |v: usize| data.wrapping_add(j * width + i + v * L::N);
+                let row = [0, 1].map(|v| L::load_first(lanes[v], part(v)));
+                for (k, sums) in sums.iter_mut().enumerate() {
+                    let c = L::splat(*self.c.add((t + k) * rank + j));
+                    for (sum, row) in sums.iter_mut().zip(row) {
+                        *sum = L::fma(c, row, *sum);
+                    }
                 }
             }
-        }
-    }
-    let scale = _mm512_set1_ps(sink.scale);
-    for (k, sums) in sums.into_iter().enumerate() {
-        for (v, (mut sum, lanes)) in sums.into_iter().zip(masks).enumerate() {
-            let at = (t + k) * m.width + i + v * LANES;
-            sum = _mm512_mul_ps(sum, scale);
-            // SAFETY: masked to the row's end.
-            unsafe {
-                if !sink.mask.is_null() {
-                    let mask = _mm512_maskz_loadu_ps(lanes, sink.mask.wrapping_add(at));
-                    sum = _mm512_mul_ps(sum, mask);
+            let scale = L::splat(sink.scale);
+            for (k, sums) in sums.into_iter().enumerate() {
+                for (v, (mut sum, n)) in sums.into_iter().zip(lanes).enumerate() {
+                    let at = (t + k) * width + i + v * L::N;
+                    sum = L::mul(sum, scale);
+                    if !sink.mask.is_null() {
+                        sum = L::mul(sum, L::load_first(n, sink.mask.wrapping_add(at)));
+                    }
+                    let to = sink.to.wrapping_add(at);
+                    if sink.add {
+                        sum = L::add(sum, L::load_first(n, to));
+                    }
+                    L::store_first(n, to, sum);
                 }
-                let to = sink.to.wrapping_add(at);
-                if sink.add {
-                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(lanes, to));
-                }
-                _mm512_mask_storeu_ps(to, lanes, sum);
             }
         }
     }
 }
 
-/// Where [`outer`] adds its sums: element `[j][i]` lies `j * rank_step + i * column_step` floats after the first.
+/// Where [`Outer`] adds its sums: element `[j][i]` lies `j * rank_step + i * column_step` floats after the first.
 #[derive(Clone, Copy)]
 pub(super) struct Sums {
     pub to: *mut f32,
@@ -189,72 +210,84 @@ pub(super) struct Sums {
 }
 
 /// `to[j][i] += scale * sum_t c[t][j] x[t][i]` for some columns, which begin at a multiple of [`COLUMNS`]; `c` is
-/// `[tokens][rank]`, `x` is `[tokens][width]`.
-///
-/// # Safety
-/// The matrices are as large as their shapes say, and nobody else writes these columns' sums.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn outer(
-    (c, rank): (*const f32, usize),
-    (x, width): (*const f32, usize),
-    tokens: usize,
-    columns: Range<usize>,
-    sums: Sums,
-) {
-    for i in columns.step_by(COLUMNS) {
-        let mut j = 0;
-        while j < rank {
-            let n = if j + RANKS <= rank { RANKS } else { 1 };
-            let mut tile = [[0f32; COLUMNS]; RANKS];
-            // SAFETY: the tile's ranks are there, its columns are masked to the rows' ends.
-            unsafe {
-                match n {
-                    RANKS => outer_tile::<RANKS>((c, rank), (x, width), tokens, (j, i), &mut tile),
-                    _ => outer_tile::<1>((c, rank), (x, width), tokens, (j, i), &mut tile),
-                }
-                for (row, j) in tile.iter().zip(j..j + n) {
-                    for (sum, i) in row.iter().zip(i..width) {
-                        *sums.to.add(j * sums.rank_step + i * sums.column_step) += sums.scale * sum;
+/// `[tokens][rank]`, `x` is `[tokens][width]`. The matrices are as large as their shapes say, and nobody else writes these
+/// columns' sums.
+pub(super) struct Outer {
+    pub c: *const f32,
+    pub rank: usize,
+    pub x: *const f32,
+    pub width: usize,
+    pub tokens: usize,
+    pub columns: Range<usize>,
+    pub sums: Sums,
+}
+
+impl Kernel for Outer {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let most = if has_many_registers::<L>() { RANKS } else { RANKS / 2 };
+        for i in self.columns.clone().step_by(2 * L::N) {
+            let whole = i + 2 * L::N <= self.width;
+            let mut j = 0;
+            while j < self.rank {
+                let n = if j + most <= self.rank { most } else { 1 };
+                // SAFETY: the tile's ranks are there, and its columns as far as the rows go.
+                unsafe {
+                    match (n, whole) {
+                        (RANKS, true) if has_many_registers::<L>() => {
+                            self.tile::<L, RANKS, true>(j, i);
+                        }
+                        (RANKS, false) if has_many_registers::<L>() => {
+                            self.tile::<L, RANKS, false>(j, i);
+                        }
+                        (4, true) => self.tile::<L, 4, true>(j, i),
+                        (4, false) => self.tile::<L, 4, false>(j, i),
+                        _ => self.tile::<L, 1, false>(j, i),
                     }
                 }
+                j += n;
             }
-            j += n;
         }
     }
 }
 
-/// # Safety
-/// As [`outer`], of `R` ranks from `j` on.
-#[target_feature(enable = "avx512f")]
-#[inline]
-unsafe fn outer_tile<const R: usize>(
-    (c, rank): (*const f32, usize),
-    (x, width): (*const f32, usize),
-    tokens: usize,
-    (j, i): (usize, usize),
-    tile: &mut [[f32; COLUMNS]; RANKS],
-) {
-    let masks = [lanes(i, width), lanes(i + LANES, width)];
-    let mut sums = [[_mm512_setzero_ps(); 2]; R];
-    for t in 0..tokens {
-        // SAFETY: masked to the row's end; `c` has these ranks.
+impl Outer {
+    /// # Safety
+    /// The processor has the instructions; there are `R` ranks from `j` on, and two `WHOLE` vectors from column `i` on.
+    #[inline(always)]
+    unsafe fn tile<L: Lanes, const R: usize, const WHOLE: bool>(&self, j: usize, i: usize) {
+        let (rank, width, to) = (self.rank, self.width, self.sums);
+        let lanes = lanes::<L, WHOLE>(i, width);
+        let mut tile = [[0f32; COLUMNS]; R];
+        // SAFETY: by the contract of this function; of the rows' ends, as many lanes as are left. A row of the tile has
+        // room for both vectors.
         unsafe {
-            let x: [__m512; 2] = std::array::from_fn(|v| {
-                _mm512_maskz_loadu_ps(masks[v], x.wrapping_add(t * width + i + v * LANES))
-            });
-            for (k, sums) in sums.iter_mut().enumerate() {
-                let c = _mm512_set1_ps(*c.add(t * rank + j + k));
-                for (sum, x) in sums.iter_mut().zip(x) {
-                    *sum = _mm512_fmadd_ps(c, x, *sum);
+            let mut sums = [[L::splat(0.0); 2]; R];
+            for t in 0..self.tokens {
+                let part = |v: usize| self.x.wrapping_add(t * width + i + v * L::N);
+                let x = [0, 1].map(|v| L::load_first(lanes[v], part(v)));
+                for (k, sums) in sums.iter_mut().enumerate() {
+                    let c = L::splat(*self.c.add(t * rank + j + k));
+                    for (sum, x) in sums.iter_mut().zip(x) {
+                        *sum = L::fma(c, x, *sum);
+                    }
+                }
+            }
+            for (row, [low, high]) in tile.iter_mut().zip(sums) {
+                L::store(row.as_mut_ptr(), low);
+                L::store(row.as_mut_ptr().add(L::N), high);
+            }
+            for (row, j) in tile.iter().zip(j..) {
+                for (sum, i) in row.iter().take(2 * L::N).zip(i..width) {
+                    *to.to.add(j * to.rank_step + i * to.column_step) += to.scale * sum;
                 }
             }
         }
     }
-    for (row, [low, high]) in tile.iter_mut().zip(sums) {
-        // SAFETY: a row has room for both.
-        unsafe {
-            _mm512_storeu_ps(row.as_mut_ptr(), low);
-            _mm512_storeu_ps(row.as_mut_ptr().add(LANES), high);
-        }
-    }
+}
+
+/// The lanes that are used of two vectors from column `i` on: all, if they are `WHOLE`.
+#[inline(always)]
+fn lanes<L: Lanes, const WHOLE: bool>(i: usize, width: usize) -> [usize; 2] {
+    [i, i + L::N].map(|i| if WHOLE { L::N } else { width.saturating_sub(i).min(L::N) })
 }

@@ -1,6 +1,8 @@
 //! The way back through an RMS norm: y = w x' with x' = x / r, r = sqrt(mean(x^2) + e); dx = (d - x' mean(d x')) / r with
 //! d = w dy. Source: Zhang and Sennrich, Root Mean Square Layer Normalization, 2019.
 
+use crate::kernels::lanes::{self, Kernel, Lanes};
+use crate::kernels::rows::inverse;
 use crate::kernels::{Crew, Level, Need, Scratch};
 
 /// A norm of rows that follow each other.
@@ -27,70 +29,68 @@ pub(crate) struct NormBack {
 impl NormBack {
     /// What it works with; `None` where it is not offered.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
-        (level >= Level::Avx512).then_some(Need::default())
+        (level >= Level::Avx2).then_some(Need::default())
     }
 
     /// Computes this thread's share.
     ///
     /// # Safety
     /// [`need`](Self::need) offered it for this level, which the processor has; everything is as large as the norm says.
-    pub(crate) unsafe fn run(&self, _level: Level, crew: Crew<'_>, _scratch: Scratch) {
-        for row in crew.share(self.norm.rows, 1) {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: by the contract of this function; shares are disjoint.
+    pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, _scratch: Scratch) {
+        let rows = crew.share(self.norm.rows, 1);
+        // SAFETY: by the contract of this function; shares are disjoint.
+        unsafe { lanes::run(level, Share { norm: self, rows }) };
+    }
+}
+
+struct Share<'a> {
+    norm: &'a NormBack,
+    rows: std::ops::Range<usize>,
+}
+
+impl Kernel for Share<'_> {
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let n = self.norm;
+        let width = n.norm.width;
+        for row in self.rows.map(|row| row * width) {
+            // SAFETY: the row is there; as many lanes as are left.
             unsafe {
-                wide::back(self, row * self.norm.width);
+                let inverse = inverse::<L>(n.norm.x.add(row), width, n.norm.eps);
+                let mut along = L::splat(0.0);
+                for i in (0..width).step_by(L::N) {
+                    let (d, x) = both::<L>(n, row, i);
+                    along = L::fma(d, x, along);
+                }
+                // x' mean(d x') / r = x (sum(d x) / width) / r^3.
+                let along = L::sum(along) / width as f32 * inverse * inverse * inverse;
+                let (inverse, along) = (L::splat(inverse), L::splat(-along));
+                for i in (0..width).step_by(L::N) {
+                    let (d, x) = both::<L>(n, row, i);
+                    let mut back = L::fma(x, along, L::mul(d, inverse));
+                    if !n.base.is_null() {
+                        back = L::add(back, L::load_first(width - i, n.base.add(row + i)));
+                    }
+                    L::store_first(width - i, n.dx.add(row + i), back);
+                }
             }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = row;
         }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod wide {
-    use std::arch::x86_64::*;
-
-    use super::NormBack;
-    use crate::kernels::lanes::F32x16;
-    use crate::kernels::rows::inverse;
-    use crate::kernels::vector::first;
-
-    /// # Safety
-    /// As [`NormBack::run`], for the row that begins at `row`.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn back(n: &NormBack, row: usize) {
-        // SAFETY: the row is there; masked to its end.
-        unsafe {
-            let (x, dy, dx) = (n.norm.x.add(row), n.dy.add(row), n.dx.add(row));
-            let (width, weight) = (n.norm.width, n.norm.weight);
-            let inverse = inverse::<F32x16>(x, width, n.norm.eps);
-            let mut along = _mm512_setzero_ps();
-            for i in (0..width).step_by(16) {
-                let mask = first(width - i);
-                let d = _mm512_mul_ps(
-                    _mm512_maskz_loadu_ps(mask, weight.add(i)),
-                    _mm512_maskz_loadu_ps(mask, dy.add(i)),
-                );
-                along = _mm512_fmadd_ps(d, _mm512_maskz_loadu_ps(mask, x.add(i)), along);
-            }
-            // x' mean(d x') / r = x (sum(d x) / width) / r^3.
-            let along = _mm512_reduce_add_ps(along) / width as f32 * inverse * inverse * inverse;
-            let (inverse, along) = (_mm512_set1_ps(inverse), _mm512_set1_ps(along));
-            for i in (0..width).step_by(16) {
-                let mask = first(width - i);
-                let d = _mm512_mul_ps(
-                    _mm512_maskz_loadu_ps(mask, weight.add(i)),
-                    _mm512_maskz_loadu_ps(mask, dy.add(i)),
-                );
-                let x = _mm512_maskz_loadu_ps(mask, x.add(i));
-                let mut back = _mm512_fnmadd_ps(x, along, _mm512_mul_ps(d, inverse));
-                if !n.base.is_null() {
-                    let base = _mm512_maskz_loadu_ps(mask, n.base.add(row + i));
-                    back = _mm512_add_ps(back, base);
-                }
-                _mm512_mask_storeu_ps(dx.add(i), mask, back);
-            }
-        }
+/// d and x of the row that begins at `row`, from element `i` on: as many lanes as are left.
+///
+/// # Safety
+/// The processor has the instructions; the row is there.
+#[inline(always)]
+unsafe fn both<L: Lanes>(n: &NormBack, row: usize, i: usize) -> (L::V, L::V) {
+    let left = n.norm.width - i;
+    // SAFETY: by the contract of this function.
+    unsafe {
+        let d = L::mul(
+            L::load_first(left, n.norm.weight.add(i)),
+            L::load_first(left, n.dy.add(row + i)),
+        );
+        (d, L::load_first(left, n.norm.x.add(row + i)))
     }
 }
