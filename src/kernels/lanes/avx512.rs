@@ -3,7 +3,6 @@
 use std::arch::x86_64::*;
 
 use super::{EXP2, Kernel, Lanes};
-use crate::kernels::vector::{first, transpose};
 
 /// The 16 floats of a 512-bit register.
 pub(crate) struct F32x16;
@@ -17,6 +16,12 @@ pub(crate) struct F32x16;
 unsafe fn call<K: Kernel>(kernel: K) {
     // SAFETY: the caller's.
     unsafe { kernel.run::<F32x16>() }
+}
+
+/// The first `n` of 16 lanes; all of them, if there are more.
+#[inline]
+fn first(n: usize) -> u16 {
+    if n < 16 { (1 << n) - 1 } else { u16::MAX }
 }
 
 impl Lanes for F32x16 {
@@ -206,12 +211,52 @@ impl Lanes for F32x16 {
     unsafe fn transpose_some(
         from: *const f32,
         stride: usize,
-        size: [usize; 2],
+        [rows, width]: [usize; 2],
         to: *mut f32,
         to_stride: usize,
         filled: usize,
     ) {
-        // SAFETY: the caller's.
-        unsafe { transpose(from, stride, size, to, to_stride, filled) }
+        // SAFETY: the caller's; the masks end with the rows.
+        unsafe {
+            let mut x = [_mm512_setzero_ps(); 16];
+            for (i, x) in x.iter_mut().enumerate().take(rows) {
+                *x = Self::load_first(width, from.add(i * stride));
+            }
+            for (j, x) in transposed(x).into_iter().enumerate().take(width) {
+                Self::store_first(filled, to.add(j * to_stride), x);
+            }
+        }
     }
+}
+
+/// Rows become columns.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transposed(x: [__m512; 16]) -> [__m512; 16] {
+    let mut y = [_mm512_setzero_ps(); 16];
+    let mut x = x;
+    for i in 0..8 {
+        y[2 * i] = _mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]);
+        y[2 * i + 1] = _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]);
+    }
+    let double = |x: __m512| _mm512_castps_pd(x);
+    for i in 0..4 {
+        let [a, b, c, d] = [y[4 * i], y[4 * i + 1], y[4 * i + 2], y[4 * i + 3]].map(double);
+        x[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        x[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        x[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        x[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    // Now x[4 i + j] holds, in its part l, column 4 l + j of the rows from 4 i on.
+    for j in 0..4 {
+        let a = _mm512_shuffle_f32x4::<0x44>(x[j], x[4 + j]);
+        let b = _mm512_shuffle_f32x4::<0xee>(x[j], x[4 + j]);
+        let c = _mm512_shuffle_f32x4::<0x44>(x[8 + j], x[12 + j]);
+        let d = _mm512_shuffle_f32x4::<0xee>(x[8 + j], x[12 + j]);
+        y[j] = _mm512_shuffle_f32x4::<0x88>(a, c);
+        y[4 + j] = _mm512_shuffle_f32x4::<0xdd>(a, c);
+        y[8 + j] = _mm512_shuffle_f32x4::<0x88>(b, d);
+        y[12 + j] = _mm512_shuffle_f32x4::<0xdd>(b, d);
+    }
+    y
 }
