@@ -143,9 +143,8 @@ fn least_of_many(product: &Product, level: Level) -> Option<usize> {
         (Level::None, _) => None,
         (Level::Avx2, _) if gemm::is_of_bytes(product, level) => Some(4),
         (Level::Avx2, _) | (_, WeightType::Other(..)) => Some(32),
-        // Where the kernels for a few end, and no longer are the quickest.
-        (Level::Avx512Vnni, WeightType::Mxfp4) => Some(9),
-        (Level::Avx512 | Level::Avx512Vnni, _) => Some(16),
+        // Where the kernels for a few end, at the latest.
+        (Level::Avx512 | Level::Avx512Vnni, kind) => Some(16.min(most_of_few(kind, level) + 1)),
         (Level::Avx512Bf16 | Level::Amx, _) => Some(8),
     }
 }
