@@ -12,6 +12,12 @@ pub(super) const fn panel<L: Lanes>() -> usize {
     2 * L::N
 }
 
+/// Where a column begins, of panels that have so many rows.
+#[inline(always)]
+pub(super) fn at<L: Lanes>(column: usize, rows: usize) -> usize {
+    column / panel::<L>() * rows * panel::<L>() + column % panel::<L>()
+}
+
 /// The left matrix: element (i, l) lies at `i * row + l * step`.
 #[derive(Clone, Copy)]
 pub(super) struct Left {
@@ -103,24 +109,16 @@ impl Block {
     /// As [`Self::run`]; there are 1 to `L::ROWS` rows.
     #[inline(always)]
     unsafe fn rows<L: Lanes, const V: usize, const WHOLE: bool>(&self, rows: usize) {
-        // SAFETY: handed on.
-        unsafe {
-            match rows {
-                1 => self.run::<L, 1, V, WHOLE>(),
-                2 => self.run::<L, 2, V, WHOLE>(),
-                3 => self.run::<L, 3, V, WHOLE>(),
-                4 => self.run::<L, 4, V, WHOLE>(),
-                5 => self.run::<L, 5, V, WHOLE>(),
-                6 => self.run::<L, 6, V, WHOLE>(),
-                7 if L::ROWS > 6 => self.run::<L, 7, V, WHOLE>(),
-                8 if L::ROWS > 6 => self.run::<L, 8, V, WHOLE>(),
-                9 if L::ROWS > 6 => self.run::<L, 9, V, WHOLE>(),
-                10 if L::ROWS > 6 => self.run::<L, 10, V, WHOLE>(),
-                11 if L::ROWS > 6 => self.run::<L, 11, V, WHOLE>(),
-                12 if L::ROWS > 6 => self.run::<L, 12, V, WHOLE>(),
-                _ => unreachable!("more rows than registers"),
-            }
+        macro_rules! choose {
+            ($($n:literal)*) => {
+                match rows {
+                    $($n if $n <= L::ROWS => self.run::<L, $n, V, WHOLE>(),)*
+                    _ => {}
+                }
+            };
         }
+        // SAFETY: handed on.
+        unsafe { choose!(1 2 3 4 5 6 7 8 9 10 11 12) }
     }
 
     /// `R` rows of `V` vectors, the last of which may be partly used if they are not `WHOLE`.
@@ -175,11 +173,10 @@ pub(super) unsafe fn transpose_to_panels<L: Lanes>(
     [rows, width]: [usize; 2],
     to: *mut f32,
 ) {
-    let columns = panel::<L>();
     for i in (0..rows).step_by(L::N) {
         // SAFETY: within the rows and the panels.
         unsafe {
-            let to = to.add(i / columns * width * columns + i % columns);
+            let to = to.add(at::<L>(i, width));
             transpose_to_panel::<L>(from.add(i * stride), stride, [rows - i, width], to);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::TrainAttention;
 use super::forward::{KEYS, Own, Tiles};
-use super::panel::{Left, Out, Right, panel, product, transpose_to_panel, transpose_to_panels};
+use super::panel::{Left, Out, Right, at, panel, product, transpose_to_panel, transpose_to_panels};
 use super::visible::Map;
 use crate::kernels::lanes::{Lanes, exp};
 
@@ -42,8 +42,8 @@ impl Tile {
                 let Some(sight) = map.get(self.row, block) else { continue };
                 let [first_key, end] = sight.keys.map(|key| block * KEYS + usize::from(key));
                 let keys = end - first_key;
-                let at = self.group * shape.tokens + first_key;
-                let rows = Left { at: a.k.add(at * k), row: k, step: 1 };
+                let first = self.group * shape.tokens + first_key;
+                let rows = Left { at: a.k.add(first * k), row: k, step: 1 };
                 let queries = Right { at: own.q, row: panel::<L>(), panel: k * panel::<L>() };
                 let scores =
                     Out { at: own.s, row: panel::<L>(), panel: KEYS * panel::<L>(), add: false };
@@ -52,7 +52,7 @@ impl Tile {
                     self.add_mask::<L>(a, tiles, first_key, keys, own);
                 }
                 self.soften::<L>(tiles, keys, seen.then_some(v), own);
-                let columns = Left { at: a.v.add(at * v), row: 1, step: v };
+                let columns = Left { at: a.v.add(first * v), row: 1, step: v };
                 let weights = Right { at: own.s, row: panel::<L>(), panel: KEYS * panel::<L>() };
                 let sums = Out { at: own.o, row: panel::<L>(), panel: v * panel::<L>(), add: seen };
                 product::<L>([v, lanes, keys], columns, weights, sums);
@@ -193,10 +193,4 @@ impl Tile {
             }
         }
     }
-}
-
-/// Where a lane of panels begins that have so many rows.
-#[inline(always)]
-fn at<L: Lanes>(lane: usize, rows: usize) -> usize {
-    lane / panel::<L>() * rows * panel::<L>() + lane % panel::<L>()
 }

@@ -21,10 +21,10 @@ pub(super) struct Narrow {
     pub width: usize,
 }
 
-/// Whether there are registers for tiles of twice as many sums.
+/// Whether there are registers for so many sums and for what is multiplied.
 #[inline(always)]
-const fn has_many_registers<L: Lanes>() -> bool {
-    L::N == 16
+const fn fits<L: Lanes>(sums: usize) -> bool {
+    sums <= 2 * L::ROWS
 }
 
 /// `out[t][j] = scale * sum_i m[j][i] x[t][i]` for some tokens; `out` is `[tokens][rank]`. The matrices are as large as
@@ -41,7 +41,7 @@ impl Kernel for Dots {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let rank = self.m.rank;
-        let most = if has_many_registers::<L>() { 4 } else { 2 };
+        let most = if fits::<L>(4 * TOKENS) { 4 } else { 2 };
         let mut t = self.tokens.start;
         while t < self.tokens.end {
             let many = t + TOKENS <= self.tokens.end;
@@ -51,8 +51,8 @@ impl Kernel for Dots {
                 // SAFETY: the tile's rows are inside both matrices; `out` is this thread's alone.
                 unsafe {
                     match (many, rows) {
-                        (true, 4) if has_many_registers::<L>() => self.tile::<L, TOKENS, 4>(t, j),
-                        (false, 4) if has_many_registers::<L>() => self.tile::<L, 1, 4>(t, j),
+                        (true, 4) if fits::<L>(4 * TOKENS) => self.tile::<L, TOKENS, 4>(t, j),
+                        (false, 4) if fits::<L>(4 * TOKENS) => self.tile::<L, 1, 4>(t, j),
                         (true, 2) => self.tile::<L, TOKENS, 2>(t, j),
                         (false, 2) => self.tile::<L, 1, 2>(t, j),
                         (true, _) => self.tile::<L, TOKENS, 1>(t, j),
@@ -225,7 +225,7 @@ pub(super) struct Outer {
 impl Kernel for Outer {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        let most = if has_many_registers::<L>() { RANKS } else { RANKS / 2 };
+        let most = if fits::<L>(2 * RANKS) { RANKS } else { RANKS / 2 };
         for i in self.columns.clone().step_by(2 * L::N) {
             let whole = i + 2 * L::N <= self.width;
             let mut j = 0;
@@ -234,10 +234,10 @@ impl Kernel for Outer {
                 // SAFETY: the tile's ranks are there, and its columns as far as the rows go.
                 unsafe {
                     match (n, whole) {
-                        (RANKS, true) if has_many_registers::<L>() => {
+                        (RANKS, true) if fits::<L>(2 * RANKS) => {
                             self.tile::<L, RANKS, true>(j, i);
                         }
-                        (RANKS, false) if has_many_registers::<L>() => {
+                        (RANKS, false) if fits::<L>(2 * RANKS) => {
                             self.tile::<L, RANKS, false>(j, i);
                         }
                         (4, true) => self.tile::<L, 4, true>(j, i),
