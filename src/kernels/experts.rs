@@ -49,7 +49,14 @@ impl ExpertProduct {
     /// The product of an expert with `n` of the vectors.
     fn product(&self, expert: usize, x: Vectors, y: Vectors, n: usize) -> Product {
         let data = self.weight.data.wrapping_add(expert * self.expert_stride);
-        Product { weight: Weight { data, ..self.weight }, x, tokens: n, y, to_bytes: true }
+        Product {
+            weight: Weight { data, ..self.weight },
+            x,
+            tokens: n,
+            y,
+            to_bytes: true,
+            is_packed: false,
+        }
     }
 
     /// The memory to work with; `None` if there is no kernel for this product, or the engine's own is quicker.

@@ -16,6 +16,7 @@ pub(crate) mod attention_back;
 mod crew;
 pub(crate) mod dequant;
 mod experts;
+mod fused;
 #[cfg_attr(not(target_arch = "x86_64"), path = "gemm/none.rs")]
 mod gemm;
 #[cfg_attr(not(target_arch = "x86_64"), path = "gemv/none.rs")]
@@ -41,6 +42,7 @@ mod weight;
 
 pub(crate) use crew::{Crew, Shared};
 pub(crate) use experts::ExpertProduct;
+pub(crate) use fused::{FusedProduct, Then};
 pub(crate) use level::Level;
 pub(crate) use product::{Product, ProductBack};
 pub(crate) use queue::Queue;

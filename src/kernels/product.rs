@@ -18,11 +18,13 @@ pub(crate) struct Product {
     pub y: Vectors,
     /// Whether the vectors of many tokens may be rounded to 8 bits, as those of a few are and as the engine does.
     pub to_bytes: bool,
+    /// Whether the shared memory holds the vectors as a product [that packs them alike](Product::packs_for) has left them.
+    pub is_packed: bool,
 }
 
 /// Which kernels compute a product.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
+pub(super) enum Way {
     /// Those for a few tokens, several times: weights are multiplied as they are, with the tokens rounded to 8 bits.
     Few,
     /// Those for many: weights are dequantized first.
@@ -30,13 +32,13 @@ enum Way {
 }
 
 /// Tokens that the kernels for a few are given at a time, at most.
-const GROUP: usize = 8;
+pub(super) const GROUP: usize = 8;
 
 impl Product {
     /// The memory to work with; `None` if there is no kernel for this product, or the engine's own is quicker.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
-        let (way, need) = self.way(level)?;
-        (!self.is_quicker_without(way, level)).then_some(need)
+        self.way_of(level)?;
+        self.way(level).map(|(_, need)| need)
     }
 
     /// The memory to work with any number of tokens up to this product's, even where the engine is quicker.
@@ -84,8 +86,21 @@ impl Product {
         }
     }
 
+    /// Whether this product leaves the vectors in the shared memory as another one, of the same vectors, would put them there.
+    pub(crate) fn packs_for(&self, next: &Self, level: Level) -> bool {
+        let are_many = [self, next].iter().all(|product| product.way_of(level) == Some(Way::Many));
+        let are_same = self.x == next.x && self.x.distance().is_some();
+        are_same && are_many && gemm::pack_alike(self, next, level)
+    }
+
+    /// The kernels that compute it; `None` where [`Product::need`] is.
+    pub(super) fn way_of(&self, level: Level) -> Option<Way> {
+        let (way, _) = self.way(level)?;
+        (!self.is_quicker_without(way, level)).then_some(way)
+    }
+
     /// The product with a few of the tokens.
-    fn group(&self, first: usize) -> Self {
+    pub(super) fn group(&self, first: usize) -> Self {
         Self {
             x: self.x.from(first),
             y: self.y.from(first),

@@ -165,7 +165,7 @@ impl Case {
         let Weight { rows, width, .. } = self.weight;
         let x = Vectors::to_read(self.x.as_ptr(), width);
         let y = Vectors::to_read(self.y.as_ptr(), rows);
-        Together(Product { weight: self.weight, x, tokens, y, to_bytes })
+        Together(Product { weight: self.weight, x, tokens, y, to_bytes, is_packed: false })
     }
 
     fn back(&self) -> Together<ProductBack> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Vectors of f32 at even distances, or some of them by their numbers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Vectors {
     data: *mut f32,
     stride: usize,
@@ -25,6 +25,13 @@ impl Vectors {
     /// Those of some numbers, in this order.
     pub(crate) fn picked(self, numbers: *const u32) -> Self {
         Self { numbers, ..self }
+    }
+
+    /// The addresses from the first element of `count` vectors to the last, if they are all that there are.
+    pub(crate) fn span(&self, count: usize, width: usize) -> Range<usize> {
+        let start = self.data.addr();
+        let floats = count.saturating_sub(1) * self.stride + width;
+        start..start + floats * size_of::<f32>()
     }
 
     /// Floats from one to the next; `None` if they are picked.

@@ -3,12 +3,13 @@
 
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::null_mut;
 
 use llama_cpp_sys_2 as sys;
 
 use super::layout::CustomParams;
 use super::link::State;
+use super::nodes::Nodes;
+use super::packed::Packed;
 use super::room::Room;
 use super::table::Kernel;
 use crate::ggml::shim;
@@ -24,9 +25,8 @@ pub(super) struct Record {
     /// What the node is otherwise.
     op: sys::ggml_op,
     op_params: [i32; 16],
-    /// The node that is computed with it, or null, and what that is otherwise.
-    next: *mut sys::ggml_tensor,
-    next_op: sys::ggml_op,
+    /// Those before it that are computed with it, and what they are otherwise.
+    before: [Option<(*mut sys::ggml_tensor, sys::ggml_op)>; MOST_BEFORE],
     kernel: Kernel,
     level: Level,
     /// Where the threads work; their number is the room's.
@@ -34,13 +34,17 @@ pub(super) struct Record {
     shared: Shared,
 }
 
+/// Nodes that a kernel computes besides its last, at most.
+const MOST_BEFORE: usize = 2;
+
 /// What the kernels of a graph need at most.
 ///
 /// # Safety
 /// The graph is valid.
 pub(super) unsafe fn need(graph: *mut sys::ggml_cgraph, level: Level) -> Need {
     // SAFETY: by the contract of this function.
-    unsafe { kernels(graph, level) }.fold(Need::default(), |all, (.., need)| all.max(need))
+    let kernels = unsafe { kernels(graph, level) };
+    kernels.filter_map(|(_, kernel)| kernel).fold(Need::default(), |all, (_, need)| all.max(need))
 }
 
 /// Gives nodes of the graph to our kernels, until [`give_back`]. Without memory for that: none.
@@ -54,17 +58,19 @@ pub(super) unsafe fn take(
     records: &mut Vec<Record>,
 ) {
     records.clear();
-    let room = &raw const state.room;
+    let (room, mut packed) = (&raw const state.room, Packed::default());
     // SAFETY: by the contract of this function.
-    for (node, next, kernel, need) in unsafe { kernels(graph, level) } {
-        state.need = state.need.max(need);
-        // SAFETY: nodes of a valid graph.
-        let (op, op_params) = unsafe { ((*node).op, (*node).op_params) };
-        let next = if kernel.takes_next() { next } else { null_mut() };
-        // SAFETY: as above, if there is one.
-        let next_op = unsafe { next.as_ref() }.map_or(sys::GGML_OP_NONE, |next| next.op);
-        let shared = Shared::default();
-        records.push(Record { node, op, op_params, next, next_op, kernel, level, room, shared });
+    for (nodes, kernel) in unsafe { kernels(graph, level) } {
+        let count = kernel.map_or(1, |(kernel, _)| kernel.nodes());
+        if let Some((mut kernel, need)) = kernel {
+            state.need = state.need.max(need);
+            packed.meets(&mut kernel, need, level);
+            records.extend(Record::new(&nodes, kernel, level, room));
+        }
+        for node in (0..count).filter_map(|i| nodes.at(i)) {
+            // SAFETY: a node of the graph.
+            unsafe { packed.passes(node) };
+        }
     }
     if !state.room.provide(state.need, state.threads) {
         records.clear();
@@ -76,8 +82,8 @@ pub(super) unsafe fn take(
         unsafe {
             (*record.node).op = sys::GGML_OP_CUSTOM;
             (&raw mut (*record.node).op_params).cast::<CustomParams>().write_unaligned(params);
-            if let Some(next) = record.next.as_mut() {
-                next.op = sys::GGML_OP_NONE;
+            for (node, _) in record.before.into_iter().flatten() {
+                (*node).op = sys::GGML_OP_NONE;
             }
         }
     }
@@ -113,33 +119,45 @@ pub(super) unsafe fn give_back(
         unsafe {
             (*record.node).op = record.op;
             (*record.node).op_params = record.op_params;
-            if let Some(next) = record.next.as_mut() {
-                next.op = record.next_op;
+            for (node, op) in record.before.into_iter().flatten() {
+                (*node).op = op;
             }
         }
     }
     if failed { sys::GGML_STATUS_FAILED } else { status }
 }
 
-/// The nodes that kernels take, each with the one that follows or null, and what the kernels need.
+impl Record {
+    /// The last of the nodes that a kernel computes; `None`: there are fewer.
+    fn new(nodes: &Nodes<'_>, kernel: Kernel, level: Level, room: *const Room) -> Option<Self> {
+        let last = kernel.nodes() - 1;
+        let (node, found) = (nodes.at(last)?, nodes.after(last)?);
+        let before = std::array::from_fn(|i| {
+            let op = nodes.after(i).filter(|_| i < last)?.op;
+            nodes.at(i).map(|node| (node, op))
+        });
+        let (op, op_params, shared) = (found.op, found.op_params, Shared::default());
+        Some(Self { node, op, op_params, before, kernel, level, room, shared })
+    }
+}
+
+/// The nodes of a graph, with the kernel that computes each and maybe some that follow, which do not come again then.
 ///
 /// # Safety
-/// The graph is valid as long as the iterator.
-unsafe fn kernels(
+/// The graph is valid as long as the iterator, and nobody changes it.
+unsafe fn kernels<'a>(
     graph: *mut sys::ggml_cgraph,
     level: Level,
-) -> impl Iterator<Item = (*mut sys::ggml_tensor, *mut sys::ggml_tensor, Kernel, Need)> {
-    // SAFETY: by the contract of this function.
-    let (nodes, count) =
-        unsafe { (sys::ggml_graph_nodes(graph), sys::ggml_graph_n_nodes(graph).max(0) as usize) };
-    (0..count).filter_map(move |i| {
-        // SAFETY: the index is below the number of nodes, and all of them are valid.
-        unsafe {
-            let node = *nodes.add(i);
-            let next = if i + 1 < count { *nodes.add(i + 1) } else { null_mut() };
-            let kernel = Kernel::of(&*node, next.as_ref())?;
-            Some((node, next, kernel, kernel.need(level)?))
-        }
+) -> impl Iterator<Item = (Nodes<'a>, Option<(Kernel, Need)>)> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        // SAFETY: by the contract of this function; nodes of a valid graph have valid sources.
+        let (nodes, kernel) = unsafe {
+            let nodes = Nodes::of(graph, next)?;
+            (nodes, Kernel::of(&nodes, level))
+        };
+        next += kernel.map_or(1, |(kernel, _)| kernel.nodes());
+        Some((nodes, kernel))
     })
 }
 

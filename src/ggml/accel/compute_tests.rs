@@ -1,6 +1,6 @@
 //! What becomes of a node whose kernel panics.
 
-use std::ptr::from_mut;
+use std::ptr::{from_mut, null_mut};
 
 use super::*;
 
@@ -17,8 +17,7 @@ fn a_kernel_that_panics_is_a_status_and_nobody_waits_for_it() {
             node: from_mut(&mut node),
             op: sys::GGML_OP_MUL_MAT,
             op_params: [7; 16],
-            next: null_mut(),
-            next_op: sys::GGML_OP_NONE,
+            before: [None; MOST_BEFORE],
             kernel: Kernel::Broken(who),
             level: Level::None,
             room: &raw const room,

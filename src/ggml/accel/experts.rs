@@ -2,6 +2,7 @@
 
 use llama_cpp_sys_2 as sys;
 
+use super::nodes::Nodes;
 use super::table::{Kernel, matrices, on_host_or_unplaced, vectors};
 use crate::kernels::ExpertProduct;
 
@@ -9,10 +10,8 @@ use crate::kernels::ExpertProduct;
 ///
 /// # Safety
 /// As [`Kernel::of`].
-pub(super) unsafe fn experts(
-    node: &sys::ggml_tensor,
-    _: Option<&sys::ggml_tensor>,
-) -> Option<Kernel> {
+pub(super) unsafe fn experts(nodes: &Nodes<'_>) -> Option<Kernel> {
+    let node = nodes.node();
     let [weight, x, chosen] = [0, 1, 2].map(|i| node.src[i]);
     // SAFETY: by the contract of this function; such products have three sources.
     let (weight, x, chosen) = unsafe { (weight.as_ref()?, x.as_ref()?, chosen.as_ref()?) };

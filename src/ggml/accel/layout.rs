@@ -90,6 +90,30 @@ pub(super) struct Registry {
     pub context: *mut c_void,
 }
 
+/// The beginning of a graph: `ggml_cgraph`.
+#[repr(C)]
+pub(super) struct Graph {
+    pub size: c_int,
+    pub n_nodes: c_int,
+    pub n_leafs: c_int,
+    pub nodes: *mut *mut sys::ggml_tensor,
+    pub grads: *mut *mut sys::ggml_tensor,
+    pub grad_accs: *mut *mut sys::ggml_tensor,
+    pub leafs: *mut *mut sys::ggml_tensor,
+    /// How many nodes read a tensor, by its place among those that were visited.
+    pub use_counts: *const i32,
+    pub visited: HashSet,
+}
+
+/// A set of tensors, each at the place that its address says or the next that was free: `ggml_hash_set`.
+#[repr(C)]
+pub(super) struct HashSet {
+    pub size: usize,
+    /// A bit for each place: whether a tensor is there.
+    pub used: *const u32,
+    pub keys: *const *const sys::ggml_tensor,
+}
+
 /// What a node computes that is run by a function of ours.
 pub(super) type CustomFunction =
     unsafe extern "C" fn(*mut sys::ggml_tensor, c_int, c_int, *mut c_void);

@@ -7,11 +7,14 @@
 mod backend;
 mod compute;
 mod experts;
+mod fused;
 mod layout;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod layout_tests;
 mod link;
+mod nodes;
+mod packed;
 mod register;
 mod room;
 mod rows;

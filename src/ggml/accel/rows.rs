@@ -4,6 +4,7 @@ use std::ptr::null;
 
 use llama_cpp_sys_2 as sys;
 
+use super::nodes::Nodes;
 use super::table::{Kernel, number, on_host_or_unplaced, rows};
 use crate::kernels::rows::{Curve, GateForward, NormForward, Rope};
 
@@ -16,16 +17,14 @@ const HALVES: i32 = 2;
 ///
 /// # Safety
 /// The nodes are valid, and so are their sources.
-pub(super) unsafe fn norm(
-    node: &sys::ggml_tensor,
-    next: Option<&sys::ggml_tensor>,
-) -> Option<Kernel> {
+pub(super) unsafe fn norm(nodes: &Nodes<'_>) -> Option<Kernel> {
+    let node = nodes.node();
     // SAFETY: by the contract of this function.
     let x = unsafe { node.src[0].as_ref()? };
     let (count, x_stride) = floats(x)?;
     let (_, y_stride) = floats(node)?;
     // SAFETY: by the contract of this function.
-    let weight = next.and_then(|next| unsafe { factors(node, next) });
+    let weight = nodes.after(1).and_then(|next| unsafe { factors(node, next) });
     Some(Kernel::Norm(NormForward {
         weight: weight.map_or(null(), |w| w.data.cast_const().cast()),
         eps: number(node, 0),
@@ -66,7 +65,8 @@ unsafe fn factors<'a>(
 ///
 /// # Safety
 /// As [`norm`].
-pub(super) unsafe fn gate(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Option<Kernel> {
+pub(super) unsafe fn gate(nodes: &Nodes<'_>) -> Option<Kernel> {
+    let node = nodes.node();
     let curve = match node.op_params[0] as sys::ggml_glu_op {
         sys::GGML_GLU_OP_SWIGLU => Curve::Silu,
         sys::GGML_GLU_OP_GEGLU => Curve::Gelu,
@@ -104,7 +104,8 @@ pub(super) unsafe fn gate(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>)
 ///
 /// # Safety
 /// As [`norm`].
-pub(super) unsafe fn rope(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Option<Kernel> {
+pub(super) unsafe fn rope(nodes: &Nodes<'_>) -> Option<Kernel> {
+    let node = nodes.node();
     // SAFETY: by the contract of this function; the last source may be null.
     let (x, positions, factors) =
         unsafe { (node.src[0].as_ref()?, node.src[1].as_ref()?, node.src[2].as_ref()) };
@@ -151,6 +152,6 @@ fn strides(tensor: &sys::ggml_tensor) -> Option<[usize; 2]> {
 }
 
 /// A tensor of f32 as rows.
-fn floats(tensor: &sys::ggml_tensor) -> Option<(usize, usize)> {
+pub(super) fn floats(tensor: &sys::ggml_tensor) -> Option<(usize, usize)> {
     rows(tensor).filter(|_| tensor.type_ == sys::GGML_TYPE_F32)
 }

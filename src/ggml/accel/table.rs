@@ -5,17 +5,20 @@ use std::ptr::null;
 use llama_cpp_sys_2 as sys;
 
 use super::experts::experts;
+use super::fused::{self, added, gated};
+use super::nodes::Nodes;
 use super::rows::{gate, norm, rope};
 use crate::kernels::attention::Attention;
 use crate::kernels::rows::{GateForward, NormForward, Rope};
 use crate::kernels::{
-    Crew, ExpertProduct, Level, Need, Product, Scratch, Vectors, Weight, WeightType,
+    Crew, ExpertProduct, FusedProduct, Level, Need, Product, Scratch, Vectors, Weight, WeightType,
 };
 
 /// What a node computes, with the pointers and shapes of its tensors.
 #[derive(Clone, Copy)]
 pub(super) enum Kernel {
     Product(Product),
+    Fused(FusedProduct),
     Experts(ExpertProduct),
     Attention(Attention),
     Norm(NormForward),
@@ -26,10 +29,12 @@ pub(super) enum Kernel {
     Broken(usize),
 }
 
-/// How a node is read, with the one that follows; `None`: its shapes, types or memory are not what a kernel takes.
-type Read = unsafe fn(&sys::ggml_tensor, Option<&sys::ggml_tensor>) -> Option<Kernel>;
+/// How a node is read, maybe with those that follow; `None`: shapes, types or memory are not what a kernel takes.
+type Read = unsafe fn(&Nodes<'_>) -> Option<Kernel>;
 
-const TABLE: [(sys::ggml_op, Read); 6] = [
+const TABLE: [(sys::ggml_op, Read); 8] = [
+    (sys::GGML_OP_MUL_MAT, gated),
+    (sys::GGML_OP_MUL_MAT, added),
     (sys::GGML_OP_MUL_MAT, product),
     (sys::GGML_OP_MUL_MAT_ID, experts),
     (sys::GGML_OP_FLASH_ATTN_EXT, attention),
@@ -39,28 +44,44 @@ const TABLE: [(sys::ggml_op, Read); 6] = [
 ];
 
 impl Kernel {
-    /// The kernel for a node, which another may follow.
+    /// The kernel for a node, or for it and some that follow, and the memory that it works with.
     ///
     /// # Safety
     /// The nodes are valid, and so are their sources.
-    pub(super) unsafe fn of(
-        node: &sys::ggml_tensor,
-        next: Option<&sys::ggml_tensor>,
-    ) -> Option<Self> {
-        let (_, read) = TABLE.iter().find(|(op, _)| *op == node.op)?;
-        // SAFETY: by the contract of this function.
-        unsafe { read(node, next) }
+    pub(super) unsafe fn of(nodes: &Nodes<'_>, level: Level) -> Option<(Self, Need)> {
+        let reads = TABLE.iter().filter(|(op, _)| *op == nodes.node().op);
+        reads
+            .filter_map(|(_, read)| {
+                // SAFETY: by the contract of this function.
+                let kernel = unsafe { read(nodes)? };
+                Some((kernel, kernel.need(level)?))
+            })
+            .next()
     }
 
-    /// Whether it computes the node that follows, too.
-    pub(super) fn takes_next(&self) -> bool {
-        matches!(self, Self::Norm(norm) if !norm.weight.is_null())
+    /// How many nodes it computes: their result is that of the last.
+    pub(super) fn nodes(&self) -> usize {
+        match self {
+            Self::Fused(product) => fused::count(product),
+            Self::Norm(norm) if !norm.weight.is_null() => 2,
+            _ => 1,
+        }
+    }
+
+    /// The product whose vectors it packs.
+    pub(super) fn product(&mut self) -> Option<&mut Product> {
+        match self {
+            Self::Product(product) => Some(product),
+            Self::Fused(fused) => Some(&mut fused.product),
+            _ => None,
+        }
     }
 
     /// The memory to work with; `None`: nothing for this shape at this level.
-    pub(super) fn need(&self, level: Level) -> Option<Need> {
+    fn need(&self, level: Level) -> Option<Need> {
         match self {
             Self::Product(product) => product.need(level),
+            Self::Fused(product) => product.need(level),
             Self::Experts(product) => product.need(level),
             Self::Attention(attention) => attention.need(level),
             Self::Norm(norm) => norm.need(level),
@@ -74,12 +95,13 @@ impl Kernel {
     /// Computes it. Every thread of the crew calls this.
     ///
     /// # Safety
-    /// [`need`](Self::need) gave `Some` for this level, and `scratch` holds as much; the tensors have their memory.
+    /// [`of`](Self::of) gave it for this level, and `scratch` holds as much as it said; the tensors have their memory.
     pub(super) unsafe fn run(&self, level: Level, crew: Crew<'_>, scratch: Scratch) {
         // SAFETY: by the contract of this function.
         unsafe {
             match self {
                 Self::Product(product) => product.run(level, crew, scratch),
+                Self::Fused(product) => product.run(level, crew, scratch),
                 Self::Experts(product) => product.run(level, crew, scratch),
                 Self::Attention(attention) => attention.run(level, crew, scratch),
                 Self::Norm(norm) => norm.run(level, crew, scratch),
@@ -98,7 +120,8 @@ impl Kernel {
 ///
 /// # Safety
 /// As [`Kernel::of`].
-unsafe fn product(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Option<Kernel> {
+pub(super) unsafe fn product(nodes: &Nodes<'_>) -> Option<Kernel> {
+    let node = nodes.node();
     // SAFETY: by the contract of this function; products have two sources.
     let (weight, x) = unsafe { (node.src[0].as_ref()?, node.src[1].as_ref()?) };
     // The second parameter marks products with Hadamard matrices, which the engine computes in another way.
@@ -108,14 +131,15 @@ unsafe fn product(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Opti
     // SAFETY: by the contract of this function.
     let (weight, 1, _) = (unsafe { matrices(weight)? }) else { return None };
     let ((tokens, x), (_, y)) = (vectors(x)?, vectors(node)?);
-    Some(Kernel::Product(Product { weight, x, tokens, y, to_bytes: true }))
+    Some(Kernel::Product(Product { weight, x, tokens, y, to_bytes: true, is_packed: false }))
 }
 
 /// Attention over a cache, of one stream of sequences.
 ///
 /// # Safety
 /// As [`Kernel::of`].
-unsafe fn attention(node: &sys::ggml_tensor, _: Option<&sys::ggml_tensor>) -> Option<Kernel> {
+unsafe fn attention(nodes: &Nodes<'_>) -> Option<Kernel> {
+    let node = nodes.node();
     let [q, k, v, mask, sinks] = [0, 1, 2, 3, 4].map(|i| node.src[i]);
     // SAFETY: by the contract of this function; the last two may be null.
     let (q, k, v, mask, sinks) =

@@ -14,7 +14,7 @@ impl Graph<'_> {
         let level = self.level();
         let product = move |weight, x, y| {
             let (x, y) = (Vectors::to_read(x, width), Vectors::new(y, w.rows));
-            Product { weight, x, tokens, y, to_bytes: false }
+            Product { weight, x, tokens, y, to_bytes: false, is_packed: false }
         };
         let nowhere = product(w, std::ptr::null(), std::ptr::null_mut());
         let need = nowhere.need(level).filter(|_| width == w.width && flat == 1)?;

@@ -50,6 +50,7 @@ impl Case {
             tokens: self.tokens,
             y: Vectors::new(y.as_mut_ptr(), y_stride),
             to_bytes: self.to_bytes,
+            is_packed: false,
         });
         let need = super::super::need(product.get(), level).expect("a GEMM");
         run_crew(threads, need, |crew, scratch| {
@@ -94,7 +95,7 @@ fn form(weight_type: WeightType, to_bytes: bool, level: Level) -> Option<Form> {
 fn form_for(tokens: usize, weight_type: WeightType, to_bytes: bool, level: Level) -> Option<Form> {
     let (data, nowhere) = (std::ptr::null(), Vectors::to_read(std::ptr::null(), 0));
     let weight = Weight { weight_type, data, stride: 0, rows: 1, width: 256 };
-    Form::of(&Product { weight, x: nowhere, tokens, y: nowhere, to_bytes }, level)
+    Form::of(&Product { weight, x: nowhere, tokens, y: nowhere, to_bytes, is_packed: false }, level)
 }
 
 /// All that is multiplied as integers.

@@ -26,7 +26,9 @@ mod tile;
 mod transpose;
 mod vector;
 
-use super::{Crew, Level, Need, Product, ProductBack, Queue, Scratch, Weight, WeightType};
+use super::{
+    Crew, FusedProduct, Level, Need, Product, ProductBack, Queue, Scratch, Weight, WeightType,
+};
 use amx::Amx;
 use back::Back;
 use bytes::{Any, Bytes, Signs};
@@ -41,6 +43,9 @@ pub(super) use transpose::{interleave, rows16};
 /// Numbers of tokens where one form of a product ends or the tokens are cut in parts: in between, more tokens need more
 /// memory, and beyond the last none need more.
 pub(crate) const ENDS: [usize; 2] = [form::FEW_FOR_TILES, plan::TOKENS];
+
+/// Tokens that are read before the first value is written, at most.
+pub(crate) const TOGETHER: usize = plan::TOKENS;
 
 /// Evaluates an expression with `K` as a kernel.
 macro_rules! with {
@@ -103,7 +108,7 @@ pub(crate) fn level(weight: &Weight, level: Level) -> Level {
 /// The memory to work with; `None` if there is no GEMM for this product.
 pub(crate) fn need(product: &Product, level: Level) -> Option<Need> {
     plan::unit(&product.weight)?;
-    with_kernel_for!(product, level, K => Forward::<K>::new(product).need())
+    with_kernel_for!(product, level, K => Forward::<K>::new(product, None).need())
 }
 
 /// Computes the product.
@@ -118,7 +123,48 @@ pub(crate) unsafe fn run(
     queue: &mut Queue,
 ) {
     // SAFETY: the caller's.
-    with_kernel_for!(product, level, K => unsafe { Forward::<K>::new(product).run(crew, scratch, queue) });
+    with_kernel_for!(product, level, K => unsafe { Forward::<K>::new(product, None).run(crew, scratch, queue) });
+}
+
+/// Whether the vectors of one product are packed as those of another, all of them at a time, so that they can be shared.
+pub(crate) fn pack_alike(a: &Product, b: &Product, level: Level) -> bool {
+    let shape = |product: &Product| (product.tokens, product.weight.width);
+    shape(a) == shape(b) && a.tokens <= TOGETHER && kind(a, level) == kind(b, level)
+}
+
+/// Which kernel multiplies it.
+fn kind(product: &Product, level: Level) -> (Level, Option<Form>) {
+    (self::level(&product.weight, level), Form::of(product, level))
+}
+
+/// As [`need`], for a product and what follows.
+pub(crate) fn need_fused(fused: &FusedProduct, level: Level) -> Option<Need> {
+    let product = &fused.product;
+    let are_alike = |other: Product| {
+        plan::unit(&other.weight).is_some() && kind(product, level) == kind(&other, level)
+    };
+    if !fused.products().all(are_alike) {
+        return None;
+    }
+    with_kernel_for!(product, level, K => Forward::<K>::new(product, Some((fused, level))).need())
+}
+
+/// Computes it.
+///
+/// # Safety
+/// As for [`FusedProduct::run`].
+pub(crate) unsafe fn run_fused(
+    fused: &FusedProduct,
+    level: Level,
+    crew: Crew<'_>,
+    scratch: Scratch,
+    queue: &mut Queue,
+) {
+    let product = &fused.product;
+    // SAFETY: the caller's.
+    with_kernel_for!(product, level, K => unsafe {
+        Forward::<K>::new(product, Some((fused, level))).run(crew, scratch, queue);
+    });
 }
 
 /// As [`need`], for what goes back.

@@ -133,6 +133,7 @@ impl Case {
             tokens: self.tokens,
             y: Vectors::new(y.data.as_mut_ptr(), y.stride),
             to_bytes: false,
+            is_packed: false,
         });
         let need = super::need(product.get(), level).expect("a GEMM");
         run_crew(threads, need, |crew, scratch| {
@@ -285,6 +286,7 @@ fn a_token_that_is_not_a_number_concerns_no_other() {
             tokens: case.tokens,
             y: Vectors::new(y.as_mut_ptr(), case.rows),
             to_bytes: false,
+            is_packed: false,
         });
         let need = super::need(product.get(), level).expect("a GEMM");
         run_crew(2, need, |crew, scratch| {
@@ -312,6 +314,7 @@ fn a_queue_serves_one_product_after_the_other() {
             tokens: case.tokens,
             y: Vectors::new(y.as_mut_ptr(), case.rows),
             to_bytes: false,
+            is_packed: false,
         };
         let back = ProductBack {
             weight: product.weight,
@@ -349,7 +352,14 @@ fn what_is_no_matrix_or_cut_otherwise_is_not_offered() {
     let need = |weight_type, rows, level| -> Option<Need> {
         let weight = Weight { weight_type, rows, ..case.weight(&bytes) };
         let nowhere = Vectors::to_read(std::ptr::null(), 0);
-        let product = Product { weight, x: nowhere, tokens: 2, y: nowhere, to_bytes: false };
+        let product = Product {
+            weight,
+            x: nowhere,
+            tokens: 2,
+            y: nowhere,
+            to_bytes: false,
+            is_packed: false,
+        };
         super::need(&product, level)
     };
     for level in levels() {

@@ -2,9 +2,10 @@
 //! sums.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::super::dequant::floats::{Bf16, F16, F32, Float};
-use super::super::{Crew, Level, Product, Queue, Vectors, Weight, WeightType};
+use super::super::{Level, Product, Vectors, Weight, WeightType};
 use super::TOKENS;
 use super::lanes::{Lanes, Narrow, Wide};
 use super::layout::ROWS;
@@ -24,29 +25,29 @@ pub(crate) fn offers(p: &Product, level: Level) -> bool {
     level >= Level::Avx2 && is_float && (1..=TOKENS).contains(&p.tokens)
 }
 
-/// Computes it. Every thread of the crew calls this.
+/// Rows that a thread takes at a time.
+pub(crate) fn chunk(w: &Weight, threads: usize) -> usize {
+    let bytes = (w.rows * w.stride / (CHUNKS * threads)).clamp(CHUNK[0], CHUNK[1]);
+    (bytes / w.stride.max(1)).next_multiple_of(ROWS).max(ROWS)
+}
+
+/// The values of some rows.
 ///
 /// # Safety
-/// As for [`Product::run_in`]; [`offers`] says that there is a kernel.
-pub(crate) unsafe fn run_float(p: &Product, level: Level, crew: Crew<'_>, queue: &mut Queue) {
+/// As for [`super::rows`]; [`offers`] says that there is a kernel.
+pub(crate) unsafe fn rows(p: &Product, level: Level, rows: Range<usize>, y: Vectors) {
     let w = p.weight;
-    let bytes = (w.rows * w.stride / (CHUNKS * crew.count)).clamp(CHUNK[0], CHUNK[1]);
-    let chunk = (bytes / w.stride.max(1)).next_multiple_of(ROWS).max(ROWS);
-    while let Some(piece) = queue.next(&crew, w.rows.div_ceil(chunk)) {
-        let first = piece * chunk;
-        let rows = chunk.min(w.rows - first);
-        // SAFETY: rows of the weight, which no other thread takes; the level is the processor's.
-        unsafe {
-            let weight = Weight { data: w.data.add(first * w.stride), rows, ..w };
-            let part = Product { weight, y: p.y.elements(first), ..*p };
-            let ahead = ahead(level);
-            if level >= Level::Avx512 { wide(&part, ahead) } else { narrow(&part, ahead) }
-        }
+    // SAFETY: rows of the weight; the level is the processor's.
+    unsafe {
+        let data = w.data.add(rows.start * w.stride);
+        let part = Product { weight: Weight { data, rows: rows.len(), ..w }, y, ..*p };
+        let ahead = ahead(level);
+        if level >= Level::Avx512 { wide(&part, ahead) } else { narrow(&part, ahead) }
     }
 }
 
 /// # Safety
-/// As for [`run_float`]; the processor has the features.
+/// As for [`rows`]; the processor has the features.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
 unsafe fn wide(p: &Product, ahead: usize) {
     // SAFETY: the caller promises all of it.
@@ -54,7 +55,7 @@ unsafe fn wide(p: &Product, ahead: usize) {
 }
 
 /// # Safety
-/// As for [`run_float`]; the processor has the features.
+/// As for [`rows`]; the processor has the features.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn narrow(p: &Product, ahead: usize) {
     // SAFETY: the caller promises all of it.
@@ -62,7 +63,7 @@ unsafe fn narrow(p: &Product, ahead: usize) {
 }
 
 /// # Safety
-/// As for [`run_float`]; the processor has the features of the lanes.
+/// As for [`rows`]; the processor has the features of the lanes.
 #[inline(always)]
 unsafe fn of_type<L: Lanes>(p: &Product, ahead: usize) {
     // SAFETY: the caller promises all of it.

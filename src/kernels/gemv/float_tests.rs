@@ -1,8 +1,9 @@
 //! Against the oracle, in all shapes.
 
-use super::super::super::Need;
 use super::super::super::oracle::{Random, dequantize, product, random_floats, random_weight};
 use super::super::super::testing::{Together, levels, run_crew};
+use super::super::super::{Need, Queue};
+use super::super::run;
 use super::*;
 
 /// What lies between rows: it must have no effect.
@@ -39,12 +40,19 @@ impl Shape {
         let weight = Weight { weight_type, data: spread[odd..].as_ptr(), stride, rows, width };
         let x_at = Vectors::to_read(x_spread.as_ptr(), x_stride);
         let y_at = Vectors::new(y.as_mut_ptr(), y_stride);
-        let p = Together(Product { weight, x: x_at, tokens, y: y_at, to_bytes: true });
+        let p = Together(Product {
+            weight,
+            x: x_at,
+            tokens,
+            y: y_at,
+            to_bytes: true,
+            is_packed: false,
+        });
         assert!(offers(&p.0, level));
         let p = &p;
         // SAFETY: the vectors have the rows; the level is one of the processor's.
-        run_crew(threads, Need::default(), |crew, _| unsafe {
-            run_float(&p.0, level, crew, &mut Queue::new(0))
+        run_crew(threads, Need::default(), |crew, scratch| unsafe {
+            run(&p.0, level, crew, scratch, &mut Queue::new(0))
         });
         let (values, between): (Vec<_>, Vec<_>) =
             y.iter().enumerate().partition(|(i, _)| i % y_stride < rows);
@@ -122,7 +130,7 @@ fn other_types_and_levels_are_not_offered() {
         width: 32,
     };
     let nowhere = Vectors::to_read(std::ptr::null(), 0);
-    let p = Product { weight, x: nowhere, tokens: 8, y: nowhere, to_bytes: true };
+    let p = Product { weight, x: nowhere, tokens: 8, y: nowhere, to_bytes: true, is_packed: false };
     assert!(offers(&p, Level::Avx2) && offers(&p, Level::Avx512Bf16));
     assert!(!offers(&p, Level::None));
     let weight = Weight { weight_type: WeightType::Q8_0, ..weight };

@@ -1,6 +1,8 @@
 //! Products with quantized weights: which kernel computes them, and which thread which rows.
 
-use super::super::{Crew, Level, Need, Product, Queue, Scratch, Weight, WeightType};
+use std::ops::Range;
+
+use super::super::{Level, Need, Product, Vectors, Weight, WeightType};
 use super::activations::quantize;
 use super::dot::{Dot, Narrow, Vnni, Wide};
 use super::layout::{Format, Layout, ROWS};
@@ -91,54 +93,52 @@ pub(crate) fn need(p: &Product, level: Level) -> Option<Need> {
     fits.then(|| Need { shared: 0, own: p.tokens * kernel.layout.bytes(w.width) })
 }
 
-/// Computes it. Every thread of the crew calls this.
-///
-/// Each thread quantizes all activations for itself: that is done before the threads would have met, and is little
-/// beside the weights.
+/// Quantizes the vectors.
 ///
 /// # Safety
-/// As for [`Product::run_in`].
-pub(crate) unsafe fn run(
+/// As for [`super::prepare`].
+pub(crate) unsafe fn prepare(p: &Product, level: Level, to: *mut u8) {
+    let Some(kernel) = Kernel::of(p.weight.weight_type, level) else { return };
+    let width = p.weight.width;
+    for t in 0..p.tokens {
+        let to = to.wrapping_add(t * kernel.layout.bytes(width));
+        // SAFETY: the level is the processor's, and there is room for all tokens.
+        unsafe { quantize(&kernel.layout, p.x.at(t), width, to) };
+    }
+}
+
+/// The values of some rows.
+///
+/// # Safety
+/// As for [`super::rows`].
+pub(crate) unsafe fn rows(
     p: &Product,
     level: Level,
-    crew: Crew<'_>,
-    scratch: Scratch,
-    queue: &mut Queue,
+    rows: Range<usize>,
+    prepared: *const u8,
+    y: Vectors,
 ) {
     let Some(kernel) = Kernel::of(p.weight.weight_type, level) else { return };
     let w = &p.weight;
-    let chunk = chunk(w, crew.count);
-    let mut is_quantized = false;
-    while let Some(piece) = queue.next(&crew, w.rows.div_ceil(chunk)) {
-        if !std::mem::replace(&mut is_quantized, true) {
-            for t in 0..p.tokens {
-                let to = scratch.own.wrapping_add(t * kernel.layout.bytes(w.width));
-                // SAFETY: the level is the processor's, and the scratch holds all tokens.
-                unsafe { quantize(&kernel.layout, p.x.at(t), w.width, to) };
-            }
-        }
-        let first = piece * chunk;
-        let rows = chunk.min(w.rows - first);
-        // SAFETY: the rows are the weight's, and no other thread computes them.
-        unsafe {
-            let place = Place {
-                weights: w.data.add(first * w.stride),
-                stride: w.stride,
-                rows,
-                apart: rows.div_ceil(ROWS),
-                ahead: ahead(level),
-                width: w.width,
-                activations: scratch.own,
-                y: p.y.elements(first),
-            };
-            (kernel.rows)(&place, p.tokens);
-        }
+    // SAFETY: the rows are the weight's.
+    unsafe {
+        let place = Place {
+            weights: w.data.add(rows.start * w.stride),
+            stride: w.stride,
+            rows: rows.len(),
+            apart: rows.len().div_ceil(ROWS),
+            ahead: ahead(level),
+            width: w.width,
+            activations: prepared,
+            y,
+        };
+        (kernel.rows)(&place, p.tokens);
     }
 }
 
 /// Rows that a thread takes at a time: as many for each thread, and not too few, because each piece of memory is begun
 /// slowly.
-fn chunk(w: &Weight, threads: usize) -> usize {
+pub(crate) fn chunk(w: &Weight, threads: usize) -> usize {
     let rounds = (w.rows * w.stride / threads / CHUNK).max(1);
     w.rows.div_ceil(threads * rounds).next_multiple_of(ROWS).max(ROWS)
 }

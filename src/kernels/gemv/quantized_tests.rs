@@ -1,8 +1,9 @@
 //! Against the oracle, in all shapes and types.
 
-use super::super::super::Vectors;
 use super::super::super::oracle::{Random, dequantize, product, random_floats, random_weight};
 use super::super::super::testing::{Together, levels, run_crew};
+use super::super::super::{Queue, Vectors};
+use super::super::run;
 use super::*;
 
 /// The types with kernels here.
@@ -72,7 +73,7 @@ impl Case {
         let weight = Weight { weight_type, data: data[odd..].as_ptr(), stride, rows, width };
         let x = Vectors::to_read(x[1..].as_ptr(), x_stride);
         let y_at = Vectors::new(y.as_mut_ptr(), y_stride);
-        let p = &Together(Product { weight, x, tokens, y: y_at, to_bytes: true });
+        let p = &Together(Product { weight, x, tokens, y: y_at, to_bytes: true, is_packed: false });
         let need = need(&p.0, level).expect("a kernel");
         run_crew(threads, need, |crew, scratch| {
             // SAFETY: the vectors have the rows, the scratch what is needed; the level is one of the processor's.
@@ -182,7 +183,7 @@ fn other_types_shapes_and_levels_are_not_offered() {
     let (data, nowhere) = ([0u8; 1024], Vectors::to_read(std::ptr::null(), 0));
     let with = |weight_type: WeightType, width, tokens| {
         let weight = Weight { weight_type, data: data.as_ptr(), stride: 0, rows: 1, width };
-        Product { weight, x: nowhere, tokens, y: nowhere, to_bytes: true }
+        Product { weight, x: nowhere, tokens, y: nowhere, to_bytes: true, is_packed: false }
     };
     for weight_type in TYPES {
         let width = weight_type.block();
@@ -212,7 +213,14 @@ fn nothing_behind_the_last_row_is_read() {
                 let weight = Weight { weight_type, data: data.start, stride, rows, width };
                 let x = Vectors::to_read(x.start.cast(), width);
                 let y_at = Vectors::new(y.as_mut_ptr(), rows);
-                let p = &Together(Product { weight, x, tokens: 1, y: y_at, to_bytes: true });
+                let p = &Together(Product {
+                    weight,
+                    x,
+                    tokens: 1,
+                    y: y_at,
+                    to_bytes: true,
+                    is_packed: false,
+                });
                 run_crew(1, need(&p.0, level).expect("a kernel"), |crew, scratch| {
                     // SAFETY: as in the other tests.
                     unsafe { run(&p.0, level, crew, scratch, &mut Queue::new(0)) }

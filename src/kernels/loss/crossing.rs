@@ -139,6 +139,7 @@ impl<'a> VocabularyTile<'a> {
             tokens: self.tokens.len(),
             y: Vectors::new(self.logits, self.rows.len()),
             to_bytes: false,
+            is_packed: false,
         }
     }
 

@@ -3,6 +3,8 @@
 //! Both curves are x s(z): SiLU with z = x, GELU in its tanh form with z = 2 c (x + 0.044715 x^3), c = sqrt(2 / pi), as
 //! (1 + tanh(u)) / 2 = s(2 u).
 
+use std::ops::Range;
+
 use crate::kernels::lanes::{self, Kernel, Lanes, exp};
 use crate::kernels::{Crew, Level, Need, Scratch};
 
@@ -45,38 +47,46 @@ impl GateForward {
     /// [`need`](Self::need) offered it for this level, which the processor has; the pointers are valid for the shape.
     /// Each row of `y` is where a row of the same number of `x` or `up` is, or where no other row is.
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, _scratch: Scratch) {
-        for row in crew.share(self.rows, 1) {
-            // SAFETY: by the contract of this function; shares are disjoint.
-            unsafe { lanes::run(level, GateRow { gate: self, row }) };
-        }
+        // SAFETY: by the contract of this function; shares are disjoint.
+        unsafe { self.run_rows(level, crew.share(self.rows, 1)) };
+    }
+
+    /// Computes some rows.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run); nobody else computes these rows.
+    pub(crate) unsafe fn run_rows(&self, level: Level, rows: Range<usize>) {
+        // SAFETY: by the contract of this function.
+        unsafe { lanes::run(level, GateRows { gate: self, rows }) };
     }
 }
 
-struct GateRow<'a> {
+struct GateRows<'a> {
     gate: &'a GateForward,
-    row: usize,
+    rows: Range<usize>,
 }
 
-impl Kernel for GateRow<'_> {
+impl Kernel for GateRows<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        // SAFETY: by the contract of `GateForward::run`.
-        unsafe {
-            match self.gate.curve {
-                Curve::Silu => self.along::<L, false>(),
-                Curve::Gelu => self.along::<L, true>(),
+        for row in self.rows.clone() {
+            // SAFETY: by the contract of `GateForward::run_rows`.
+            unsafe {
+                match self.gate.curve {
+                    Curve::Silu => self.along::<L, false>(row),
+                    Curve::Gelu => self.along::<L, true>(row),
+                }
             }
         }
     }
 }
 
-impl GateRow<'_> {
+impl GateRows<'_> {
     /// # Safety
-    /// As [`GateForward::run`].
+    /// As [`GateForward::run_rows`], for one of the rows.
     #[inline(always)]
-    unsafe fn along<L: Lanes, const GELU: bool>(&self) {
-        let (g, row) = (self.gate, self.row);
-        let curve = if GELU { Curve::Gelu } else { Curve::Silu };
+    unsafe fn along<L: Lanes, const GELU: bool>(&self, row: usize) {
+        let (g, curve) = (self.gate, if GELU { Curve::Gelu } else { Curve::Silu });
         let (x, up) = (g.x.wrapping_add(row * g.x_stride), g.up.wrapping_add(row * g.up_stride));
         let y = g.y.wrapping_add(row * g.y_stride);
         for i in (0..g.width).step_by(L::N) {

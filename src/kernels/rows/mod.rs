@@ -1,13 +1,15 @@
-//! What is done with each row of activations by itself: gates, norms, and the rotation that tells positions.
+//! What is done with each row of activations by itself: sums, gates, norms, and the rotation that tells positions.
 //!
 //! All of it is in f32. A row is one thread's work, from its first element to its last, so that neither the number of
 //! threads nor what else is computed makes a difference; a single row is done by one thread, while the others go on.
 //! Results may take the place of what they follow from.
 
+mod add;
 mod gate;
 mod norm;
 mod rope;
 
+pub(crate) use add::AddForward;
 pub(crate) use gate::{Curve, GateForward, sigmoid_part};
 pub(crate) use norm::{NormForward, inverse};
 pub(crate) use rope::Rope;

@@ -1,0 +1,95 @@
+//! How products are read with what follows them: the gate of a feed-forward network, and sums with a residual or a bias.
+
+use llama_cpp_sys_2 as sys;
+
+use super::nodes::Nodes;
+use super::rows::{floats, gate};
+use super::table::{Kernel, on_host_or_unplaced, product};
+use crate::kernels::{FusedProduct, Product, Then, Vectors};
+
+/// How many nodes are computed together.
+pub(super) fn count(fused: &FusedProduct) -> usize {
+    match fused.then {
+        Then::Gate { .. } => 3,
+        Then::Add(_) => 2,
+    }
+}
+
+/// Two products of the same vectors, one of which gates the other in the next node.
+///
+/// # Safety
+/// As [`Kernel::of`].
+pub(super) unsafe fn gated(nodes: &Nodes<'_>) -> Option<Kernel> {
+    let [first, second, last] = [nodes.node(), nodes.after(1)?, nodes.after(2)?];
+    let are_shared = second.op == sys::GGML_OP_MUL_MAT && first.src[1] == second.src[1];
+    if last.op != sys::GGML_OP_GLU || !are_shared || !are_one(nodes, 3) {
+        return None;
+    }
+    let is_swapped = match [last.src[0], last.src[1]].map(<*mut sys::ggml_tensor>::cast_const) {
+        [gate, up] if std::ptr::eq(gate, first) && std::ptr::eq(up, second) => false,
+        [gate, up] if std::ptr::eq(gate, second) && std::ptr::eq(up, first) => true,
+        _ => return None,
+    };
+    // SAFETY: by the contract of this function.
+    let (first, second, gating) =
+        unsafe { (one(nodes)?, one(&nodes.from(1)?)?, gate(&nodes.from(2)?)?) };
+    let Kernel::Gate(gating) = gating else { return None };
+    let (gate, up) = if is_swapped { (second, first) } else { (first, second) };
+    let is_one_shape = (gating.rows, gating.width) == (gate.tokens, gate.weight.rows);
+    let product = Product { y: Vectors::new(gating.y, gating.y_stride), ..gate };
+    let then = Then::Gate { up: up.weight, curve: gating.curve };
+    is_one_shape.then_some(Kernel::Fused(FusedProduct { product, then }))
+}
+
+/// A product to which the next node adds as many vectors, or one vector to each of its own.
+///
+/// # Safety
+/// As [`Kernel::of`].
+pub(super) unsafe fn added(nodes: &Nodes<'_>) -> Option<Kernel> {
+    let [first, last] = [nodes.node(), nodes.after(1)?];
+    if last.op != sys::GGML_OP_ADD || !are_one(nodes, 2) {
+        return None;
+    }
+    let other = match [last.src[0], last.src[1]] {
+        [a, other] if std::ptr::eq(a, first) => other,
+        [other, b] if std::ptr::eq(b, first) => other,
+        _ => return None,
+    };
+    // SAFETY: by the contract of this function; a sum has two sources.
+    let (product, other, reachable) =
+        unsafe { (one(nodes)?, other.as_ref()?, on_host_or_unplaced(&*other)) };
+    let [(_, stride), (_, y_stride)] = [floats(other)?, floats(last)?];
+    let is_one = other.ne == [first.ne[0], 1, 1, 1];
+    if !reachable || first.ne != last.ne || !(is_one || other.ne == first.ne) {
+        return None;
+    }
+    let stride = if is_one { 0 } else { stride };
+    let then = Then::Add(Vectors::to_read(other.data.cast_const().cast(), stride));
+    let product = Product { y: Vectors::new(last.data.cast(), y_stride), ..product };
+    Some(Kernel::Fused(FusedProduct { product, then }))
+}
+
+/// Whether the first nodes are all computed, and all but the last of these are read by one of them alone.
+fn are_one(nodes: &Nodes<'_>, count: usize) -> bool {
+    let computed = sys::GGML_TENSOR_FLAG_COMPUTE as i32;
+    let mut all = (0..count).map(|i| nodes.after(i));
+    all.all(|node| node.is_some_and(|node| node.flags & computed != 0))
+        && (0..count - 1).all(|i| nodes.is_read_once(i))
+}
+
+/// A product alone.
+///
+/// # Safety
+/// As [`Kernel::of`].
+unsafe fn one(nodes: &Nodes<'_>) -> Option<Product> {
+    // SAFETY: by the contract of this function.
+    match unsafe { product(nodes)? } {
+        Kernel::Product(product) => Some(product),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+#[path = "fused_tests.rs"]
+mod tests;
