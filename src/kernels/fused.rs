@@ -13,6 +13,8 @@ mod tests;
 /// What is done with the values of a product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Then {
+    /// They are the result.
+    Nothing,
     /// They gate those of a second weight, which has the first one's shape and meets the same vectors: `f(value) * up`.
     Gate { up: Weight, curve: Curve },
     /// As many vectors are added, or each time the same. They lie where the result goes, or elsewhere.
@@ -82,7 +84,30 @@ impl FusedProduct {
     pub(super) fn second(&self) -> Option<Product> {
         match self.then {
             Then::Gate { up, .. } => Some(Product { weight: up, ..self.product }),
-            Then::Add(_) => None,
+            Then::Add(_) | Then::Nothing => None,
+        }
+    }
+
+    /// The same with other vectors.
+    pub(super) fn with_vectors(&self, x: Vectors) -> Self {
+        Self { product: Product { x, ..self.product }, ..*self }
+    }
+
+    /// Whether there is a second product.
+    pub(crate) fn is_of_two(&self) -> bool {
+        self.second().is_some()
+    }
+
+    /// The addresses between which it writes.
+    pub(crate) fn result(&self) -> Range<usize> {
+        self.product.y.span(self.product.tokens, self.product.weight.rows)
+    }
+
+    /// The addresses between which it reads what is added.
+    pub(crate) fn added(&self) -> Range<usize> {
+        match self.then {
+            Then::Add(other) => other.span(self.product.tokens, self.product.weight.rows),
+            _ => 0..0,
         }
     }
 
@@ -92,7 +117,7 @@ impl FusedProduct {
     }
 
     /// Whether vectors, one for each token, may lie where the result goes. Not if their place is not known yet.
-    fn overlaps_result(&self, vectors: Vectors, width: usize) -> bool {
+    pub(super) fn overlaps_result(&self, vectors: Vectors, width: usize) -> bool {
         let (tokens, y) = (self.product.tokens, self.product.y);
         let (a, b) = (vectors.span(tokens, width), y.span(tokens, self.product.weight.rows));
         a.start != 0 && b.start != 0 && a.start < b.end && b.start < a.end
@@ -113,30 +138,42 @@ impl FusedProduct {
         Some(Need { shared: 0, own })
     }
 
-    /// Computes it for a few tokens.
+    /// Computes it for a few tokens, as one of several products of a crew.
     ///
     /// # Safety
-    /// As for [`Self::run`].
-    unsafe fn run_few(&self, level: Level, crew: Crew<'_>, scratch: Scratch, queue: &mut Queue) {
+    /// As for [`Self::run`]. If the vectors are said to be packed, the product before was of the same vectors and
+    /// [prepares them alike](prepares_alike).
+    pub(super) unsafe fn run_few(
+        &self,
+        level: Level,
+        crew: Crew<'_>,
+        scratch: Scratch,
+        queue: &mut Queue,
+    ) {
         let Product { weight, x, y, tokens, .. } = self.product;
         let overlaps = self.overlaps_result(x, weight.width);
         let mut own = scratch.own;
-        let mut products = [None; 2];
-        for (slot, mut product) in products.iter_mut().zip(self.products()) {
-            let [prepared, copied, values] = places(&product, level).map(|bytes| {
+        let mut products: [Option<(Product, *mut u8, Vectors)>; 2] = [None; 2];
+        for (i, mut product) in self.products().enumerate() {
+            let [mut prepared, copied, values] = places(&product, level).map(|bytes| {
                 let at = own;
                 own = own.wrapping_add(bytes);
                 at
             });
+            let before = products[0].filter(|(first, ..)| prepares_alike(first, &product));
             // SAFETY: the caller's vectors; there is room for them.
             unsafe {
-                gemv::prepare(&product, level, prepared);
+                match before {
+                    Some((_, alike, _)) => prepared = alike,
+                    None if i == 0 && product.is_packed => {}
+                    None => gemv::prepare(&product, level, prepared),
+                }
                 if overlaps && gemv::reads_vectors(&product, level) {
                     product.x = Vectors::new(copied.cast(), weight.width);
                     x.copy(product.x, 0..tokens, weight.width);
                 }
             }
-            *slot = Some((product, prepared, Vectors::new(values.cast(), ROWS)));
+            products[i] = Some((product, prepared, Vectors::new(values.cast(), ROWS)));
         }
         if overlaps {
             crew.wait();
@@ -148,12 +185,20 @@ impl FusedProduct {
             // SAFETY: the rows are the weights', and no other thread computes them.
             unsafe {
                 for (product, prepared, values) in products.iter().flatten() {
-                    gemv::rows(product, level, rows.clone(), *prepared, *values);
+                    let is_result = matches!(self.then, Then::Nothing);
+                    let to = if is_result { y.elements(rows.start) } else { *values };
+                    gemv::rows(product, level, rows.clone(), *prepared, to);
                 }
                 self.then.apply(level, values, y, rows, 0..tokens);
             }
         }
     }
+}
+
+/// Whether two products of the same vectors multiply a few of them in the same form.
+pub(super) fn prepares_alike(a: &Product, b: &Product) -> bool {
+    let [a, b] = [a, b].map(|product| std::mem::discriminant(&product.weight.weight_type));
+    a == b
 }
 
 /// Bytes of a thread's places for a few tokens of a product, whole lines: for the vectors as they are multiplied, for a copy of
@@ -170,7 +215,7 @@ impl Then {
     pub(super) fn from(self, first: usize) -> Self {
         match self {
             Self::Add(other) => Self::Add(other.from(first)),
-            gate => gate,
+            other => other,
         }
     }
 
@@ -194,6 +239,7 @@ impl Then {
         unsafe {
             let (x, y) = (first.at(0), y.elements(rows.start).at(0));
             match *self {
+                Self::Nothing => {}
                 Self::Gate { curve, .. } => {
                     let (up, up_stride, rows) = (second.at(0), stride(second), tokens.end);
                     GateForward { curve, width, rows, x, x_stride, up, up_stride, y, y_stride }

@@ -27,6 +27,7 @@ pub(crate) mod loss;
 #[cfg(test)]
 pub(crate) mod oracle;
 mod product;
+mod projections;
 mod queue;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod rates;
@@ -45,6 +46,7 @@ pub(crate) use experts::ExpertProduct;
 pub(crate) use fused::{FusedProduct, Then};
 pub(crate) use level::Level;
 pub(crate) use product::{Product, ProductBack};
+pub(crate) use projections::Projections;
 pub(crate) use queue::Queue;
 pub(crate) use scratch::{Need, Scratch};
 pub(crate) use vectors::Vectors;

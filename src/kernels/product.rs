@@ -18,7 +18,8 @@ pub(crate) struct Product {
     pub y: Vectors,
     /// Whether the vectors of many tokens may be rounded to 8 bits, as those of a few are and as the engine does.
     pub to_bytes: bool,
-    /// Whether the shared memory holds the vectors as a product [that packs them alike](Product::packs_for) has left them.
+    /// Whether the memory to work with holds the vectors as a product before has left them: the shared one, if that
+    /// [packs them alike](Product::packs_for).
     pub is_packed: bool,
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use llama_cpp_sys_2 as sys;
 
-use super::compute::{self, Record};
+use super::compute::{self, Records};
 use super::layout::Backend;
 use super::link::Link;
 
@@ -20,8 +20,8 @@ pub(super) struct Twin {
     backend: Backend,
     inner: sys::ggml_backend_t,
     link: Arc<Link>,
-    /// The nodes of the running graph; kept for its memory.
-    records: Vec<Record>,
+    /// The nodes of the last graph that kernels compute.
+    records: Records,
 }
 
 impl Twin {
@@ -32,7 +32,7 @@ impl Twin {
         backend.iface.free = Some(free);
         backend.iface.graph_compute = Some(graph_compute);
         backend.iface.graph_optimize = Some(graph_optimize);
-        Box::into_raw(Box::new(Self { backend, inner, link, records: Vec::new() })).cast()
+        Box::into_raw(Box::new(Self { backend, inner, link, records: Records::default() })).cast()
     }
 }
 

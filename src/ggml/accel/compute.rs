@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use llama_cpp_sys_2 as sys;
 
-use super::layout::CustomParams;
+use super::layout::{CustomParams, Graph};
 use super::link::State;
 use super::nodes::Nodes;
 use super::packed::Packed;
 use super::room::Room;
-use super::table::Kernel;
+use super::table::{Kernel, Reading};
 use crate::ggml::shim;
 use crate::kernels::{Crew, Level, Need, Shared};
 
@@ -25,8 +25,8 @@ pub(super) struct Record {
     /// What the node is otherwise.
     op: sys::ggml_op,
     op_params: [i32; 16],
-    /// Those before it that are computed with it, and what they are otherwise.
-    before: [Option<(*mut sys::ggml_tensor, sys::ggml_op)>; MOST_BEFORE],
+    /// Those that are computed with it, and what they are otherwise.
+    others: [Option<(*mut sys::ggml_tensor, sys::ggml_op)>; MOST_OTHERS],
     kernel: Kernel,
     level: Level,
     /// Where the threads work; their number is the room's.
@@ -34,8 +34,16 @@ pub(super) struct Record {
     shared: Shared,
 }
 
-/// Nodes that a kernel computes besides its last, at most.
-const MOST_BEFORE: usize = 2;
+/// What kernels compute of a graph.
+#[derive(Default)]
+pub(super) struct Records {
+    /// Which graph: [`Graph::uid`]; 0: none that comes again.
+    uid: u64,
+    all: Vec<Record>,
+}
+
+/// Nodes that are computed with another, at most: those of a norm, and of three products and what follows each.
+const MOST_OTHERS: usize = 10;
 
 /// What the kernels of a graph need at most.
 ///
@@ -44,14 +52,52 @@ const MOST_BEFORE: usize = 2;
 pub(super) unsafe fn need(graph: *mut sys::ggml_cgraph, level: Level) -> Need {
     // SAFETY: by the contract of this function.
     let kernels = unsafe { kernels(graph, level) };
-    kernels.filter_map(|(_, kernel)| kernel).fold(Need::default(), |all, (_, need)| all.max(need))
+    kernels.filter_map(|(_, read)| read).fold(Need::default(), |all, (_, need)| all.max(need))
 }
 
-/// Gives nodes of the graph to our kernels, until [`give_back`]. Without memory for that: none.
+/// Gives nodes of the graph to our kernels, until [`give_back`]. Without memory for that: none. A graph that comes again is
+/// not read again: with one token, that takes longer than some of its operations.
 ///
 /// # Safety
 /// The graph is valid and has its memory. The records, and the state, stay where they are until then.
 pub(super) unsafe fn take(
+    graph: *mut sys::ggml_cgraph,
+    level: Level,
+    state: &mut State,
+    records: &mut Records,
+) {
+    // SAFETY: a graph begins so (`layout_tests.rs`).
+    let uid = unsafe { (*graph.cast::<Graph>()).uid };
+    if uid == 0 || uid != records.uid {
+        records.uid = uid;
+        // SAFETY: by the contract of this function.
+        unsafe { read(graph, level, state, &mut records.all) };
+    }
+    if !state.room.provide(state.need, state.threads) {
+        *records = Records::default();
+    }
+    for record in &mut records.all {
+        record.shared = Shared::default();
+    }
+    for record in &records.all {
+        let userdata = std::ptr::from_ref(record).cast_mut().cast();
+        let params = CustomParams { function: compute_node, n_tasks: -1, userdata };
+        // SAFETY: the node is valid, and its parameters are longer than these, though less aligned.
+        unsafe {
+            (*record.node).op = sys::GGML_OP_CUSTOM;
+            (&raw mut (*record.node).op_params).cast::<CustomParams>().write_unaligned(params);
+            for (node, _) in record.others.into_iter().flatten() {
+                (*node).op = sys::GGML_OP_NONE;
+            }
+        }
+    }
+}
+
+/// Finds the kernels of a graph.
+///
+/// # Safety
+/// As [`take`].
+unsafe fn read(
     graph: *mut sys::ggml_cgraph,
     level: Level,
     state: &mut State,
@@ -60,32 +106,14 @@ pub(super) unsafe fn take(
     records.clear();
     let (room, mut packed) = (&raw const state.room, Packed::default());
     // SAFETY: by the contract of this function.
-    for (nodes, kernel) in unsafe { kernels(graph, level) } {
-        let count = kernel.map_or(1, |(kernel, _)| kernel.nodes());
-        if let Some((mut kernel, need)) = kernel {
+    for (nodes, read) in unsafe { kernels(graph, level) } {
+        if let Some((mut reading, need)) = read {
             state.need = state.need.max(need);
-            packed.meets(&mut kernel, need, level);
-            records.extend(Record::new(&nodes, kernel, level, room));
+            packed.meets(&mut reading.kernel, need, level);
+            records.extend(Record::new(&nodes, reading, level, room));
         }
-        for node in (0..count).filter_map(|i| nodes.at(i)) {
-            // SAFETY: a node of the graph.
-            unsafe { packed.passes(node) };
-        }
-    }
-    if !state.room.provide(state.need, state.threads) {
-        records.clear();
-    }
-    for record in records.iter() {
-        let userdata = std::ptr::from_ref(record).cast_mut().cast();
-        let params = CustomParams { function: compute_node, n_tasks: -1, userdata };
-        // SAFETY: the node is valid, and its parameters are longer than these, though less aligned.
-        unsafe {
-            (*record.node).op = sys::GGML_OP_CUSTOM;
-            (&raw mut (*record.node).op_params).cast::<CustomParams>().write_unaligned(params);
-            for (node, _) in record.before.into_iter().flatten() {
-                (*node).op = sys::GGML_OP_NONE;
-            }
-        }
+        // SAFETY: a node of the graph.
+        unsafe { packed.passes(nodes.node()) };
     }
 }
 
@@ -110,16 +138,16 @@ pub(super) unsafe fn run(
 /// # Safety
 /// As [`take`], of the same records; nothing computes any more.
 pub(super) unsafe fn give_back(
-    records: &mut Vec<Record>,
+    records: &mut Records,
     status: sys::ggml_status,
 ) -> sys::ggml_status {
-    let failed = records.iter().any(|record| record.shared.has_failed());
-    for record in records.drain(..) {
+    let failed = records.all.iter().any(|record| record.shared.has_failed());
+    for record in &records.all {
         // SAFETY: the node is valid: by the contract of this function.
         unsafe {
             (*record.node).op = record.op;
             (*record.node).op_params = record.op_params;
-            for (node, op) in record.before.into_iter().flatten() {
+            for (node, op) in record.others.into_iter().flatten() {
                 (*node).op = op;
             }
         }
@@ -128,36 +156,38 @@ pub(super) unsafe fn give_back(
 }
 
 impl Record {
-    /// The last of the nodes that a kernel computes; `None`: there are fewer.
-    fn new(nodes: &Nodes<'_>, kernel: Kernel, level: Level, room: *const Room) -> Option<Self> {
-        let last = kernel.nodes() - 1;
-        let (node, found) = (nodes.at(last)?, nodes.after(last)?);
-        let before = std::array::from_fn(|i| {
-            let op = nodes.after(i).filter(|_| i < last)?.op;
-            nodes.at(i).map(|node| (node, op))
-        });
+    /// What a kernel computes of these nodes; `None`: there are fewer.
+    fn new(nodes: &Nodes<'_>, reading: Reading, level: Level, room: *const Room) -> Option<Self> {
+        let (node, found) = (nodes.at(reading.at)?, nodes.after(reading.at)?);
+        let taken =
+            (0..u32::BITS as usize).filter(|&i| reading.taken & 1 << i != 0 && i != reading.at);
+        let mut others = [None; MOST_OTHERS];
+        for (slot, i) in others.iter_mut().zip(taken) {
+            *slot = Some((nodes.at(i)?, nodes.after(i)?.op));
+        }
         let (op, op_params, shared) = (found.op, found.op_params, Shared::default());
-        Some(Self { node, op, op_params, before, kernel, level, room, shared })
+        Some(Self { node, op, op_params, others, kernel: reading.kernel, level, room, shared })
     }
 }
 
-/// The nodes of a graph, with the kernel that computes each and maybe some that follow, which do not come again then.
+/// The nodes of a graph, each with the kernel that computes it and maybe some that follow, which have none then.
 ///
 /// # Safety
 /// The graph is valid as long as the iterator, and nobody changes it.
 unsafe fn kernels<'a>(
     graph: *mut sys::ggml_cgraph,
     level: Level,
-) -> impl Iterator<Item = (Nodes<'a>, Option<(Kernel, Need)>)> {
-    let mut next = 0;
+) -> impl Iterator<Item = (Nodes<'a>, Option<(Reading, Need)>)> {
+    let (mut next, mut taken) = (0, 0u32);
     std::iter::from_fn(move || {
-        // SAFETY: by the contract of this function; nodes of a valid graph have valid sources.
-        let (nodes, kernel) = unsafe {
-            let nodes = Nodes::of(graph, next)?;
-            (nodes, Kernel::of(&nodes, level))
-        };
-        next += kernel.map_or(1, |(kernel, _)| kernel.nodes());
-        Some((nodes, kernel))
+        // SAFETY: by the contract of this function.
+        let nodes = unsafe { Nodes::of(graph, next)? };
+        let is_taken = taken & 1 != 0;
+        // SAFETY: nodes of a valid graph have valid sources.
+        let read = if is_taken { None } else { unsafe { Kernel::of(&nodes, level) } };
+        taken |= read.as_ref().map_or(0, |(reading, _)| reading.taken);
+        (next, taken) = (next + 1, taken >> 1);
+        Some((nodes, read))
     })
 }
 

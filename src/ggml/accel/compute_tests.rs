@@ -13,17 +13,18 @@ fn a_kernel_that_panics_is_a_status_and_nobody_waits_for_it() {
         // SAFETY: a plain structure, for which zeros are valid.
         let mut node: sys::ggml_tensor = unsafe { std::mem::zeroed() };
         node.op = sys::GGML_OP_CUSTOM;
-        let mut records = vec![Record {
+        let record = Record {
             node: from_mut(&mut node),
             op: sys::GGML_OP_MUL_MAT,
             op_params: [7; 16],
-            before: [None; MOST_BEFORE],
+            others: [None; MOST_OTHERS],
             kernel: Kernel::Broken(who),
             level: Level::None,
             room: &raw const room,
             shared: Shared::default(),
-        }];
-        let userdata = records.as_mut_ptr() as usize;
+        };
+        let mut records = Records { uid: 0, all: vec![record] };
+        let userdata = records.all.as_mut_ptr() as usize;
         std::thread::scope(|scope| {
             // One more than there is memory for: it has nothing to do.
             for thread in 0..=THREADS {

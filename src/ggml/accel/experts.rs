@@ -3,14 +3,14 @@
 use llama_cpp_sys_2 as sys;
 
 use super::nodes::Nodes;
-use super::table::{Kernel, matrices, on_host_or_unplaced, vectors};
+use super::table::{Kernel, Reading, matrices, on_host_or_unplaced, vectors};
 use crate::kernels::ExpertProduct;
 
 /// A product of each token's vectors with matrices of weights that the graph has chosen for it.
 ///
 /// # Safety
 /// As [`Kernel::of`].
-pub(super) unsafe fn experts(nodes: &Nodes<'_>) -> Option<Kernel> {
+pub(super) unsafe fn experts(nodes: &Nodes<'_>) -> Option<Reading> {
     let node = nodes.node();
     let [weight, x, chosen] = [0, 1, 2].map(|i| node.src[i]);
     // SAFETY: by the contract of this function; such products have three sources.
@@ -29,7 +29,7 @@ pub(super) unsafe fn experts(nodes: &Nodes<'_>) -> Option<Kernel> {
     // The engine lets slots share vectors in other ways, too, which no model uses.
     let x_is_shared = given == tokens && slots > 1;
     let fits = (x_is_shared || given == tokens * slots) && wanted == tokens * slots && experts > 0;
-    fits.then_some(Kernel::Experts(ExpertProduct {
+    let product = ExpertProduct {
         weight,
         experts,
         expert_stride,
@@ -40,5 +40,6 @@ pub(super) unsafe fn experts(nodes: &Nodes<'_>) -> Option<Kernel> {
         x,
         x_is_shared,
         y,
-    }))
+    };
+    fits.then(|| Reading::alone(Kernel::Experts(product)))
 }

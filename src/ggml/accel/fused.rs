@@ -4,22 +4,14 @@ use llama_cpp_sys_2 as sys;
 
 use super::nodes::Nodes;
 use super::rows::{floats, gate};
-use super::table::{Kernel, on_host_or_unplaced, product};
+use super::table::{Kernel, Reading, on_host_or_unplaced, product};
 use crate::kernels::{FusedProduct, Product, Then, Vectors};
-
-/// How many nodes are computed together.
-pub(super) fn count(fused: &FusedProduct) -> usize {
-    match fused.then {
-        Then::Gate { .. } => 3,
-        Then::Add(_) => 2,
-    }
-}
 
 /// Two products of the same vectors, one of which gates the other in the next node.
 ///
 /// # Safety
 /// As [`Kernel::of`].
-pub(super) unsafe fn gated(nodes: &Nodes<'_>) -> Option<Kernel> {
+pub(super) unsafe fn gated(nodes: &Nodes<'_>) -> Option<Reading> {
     let [first, second, last] = [nodes.node(), nodes.after(1)?, nodes.after(2)?];
     let are_shared = second.op == sys::GGML_OP_MUL_MAT && first.src[1] == second.src[1];
     if last.op != sys::GGML_OP_GLU || !are_shared || !are_one(nodes, 3) {
@@ -33,19 +25,19 @@ pub(super) unsafe fn gated(nodes: &Nodes<'_>) -> Option<Kernel> {
     // SAFETY: by the contract of this function.
     let (first, second, gating) =
         unsafe { (one(nodes)?, one(&nodes.from(1)?)?, gate(&nodes.from(2)?)?) };
-    let Kernel::Gate(gating) = gating else { return None };
+    let Kernel::Gate(gating) = gating.kernel else { return None };
     let (gate, up) = if is_swapped { (second, first) } else { (first, second) };
     let is_one_shape = (gating.rows, gating.width) == (gate.tokens, gate.weight.rows);
     let product = Product { y: Vectors::new(gating.y, gating.y_stride), ..gate };
     let then = Then::Gate { up: up.weight, curve: gating.curve };
-    is_one_shape.then_some(Kernel::Fused(FusedProduct { product, then }))
+    is_one_shape.then(|| Reading::of_first(3, Kernel::Fused(FusedProduct { product, then })))
 }
 
 /// A product to which the next node adds as many vectors, or one vector to each of its own.
 ///
 /// # Safety
 /// As [`Kernel::of`].
-pub(super) unsafe fn added(nodes: &Nodes<'_>) -> Option<Kernel> {
+pub(super) unsafe fn added(nodes: &Nodes<'_>) -> Option<Reading> {
     let [first, last] = [nodes.node(), nodes.after(1)?];
     if last.op != sys::GGML_OP_ADD || !are_one(nodes, 2) {
         return None;
@@ -66,7 +58,7 @@ pub(super) unsafe fn added(nodes: &Nodes<'_>) -> Option<Kernel> {
     let stride = if is_one { 0 } else { stride };
     let then = Then::Add(Vectors::to_read(other.data.cast_const().cast(), stride));
     let product = Product { y: Vectors::new(last.data.cast(), y_stride), ..product };
-    Some(Kernel::Fused(FusedProduct { product, then }))
+    Some(Reading::of_first(2, Kernel::Fused(FusedProduct { product, then })))
 }
 
 /// Whether the first nodes are all computed, and all but the last of these are read by one of them alone.
@@ -74,7 +66,7 @@ fn are_one(nodes: &Nodes<'_>, count: usize) -> bool {
     let computed = sys::GGML_TENSOR_FLAG_COMPUTE as i32;
     let mut all = (0..count).map(|i| nodes.after(i));
     all.all(|node| node.is_some_and(|node| node.flags & computed != 0))
-        && (0..count - 1).all(|i| nodes.is_read_once(i))
+        && (0..count - 1).all(|i| nodes.reads(i) == Some(1))
 }
 
 /// A product alone.
@@ -83,7 +75,7 @@ fn are_one(nodes: &Nodes<'_>, count: usize) -> bool {
 /// As [`Kernel::of`].
 unsafe fn one(nodes: &Nodes<'_>) -> Option<Product> {
     // SAFETY: by the contract of this function.
-    match unsafe { product(nodes)? } {
+    match unsafe { product(nodes)?.kernel } {
         Kernel::Product(product) => Some(product),
         _ => None,
     }

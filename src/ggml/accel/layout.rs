@@ -90,7 +90,7 @@ pub(super) struct Registry {
     pub context: *mut c_void,
 }
 
-/// The beginning of a graph: `ggml_cgraph`.
+/// A graph: `ggml_cgraph`.
 #[repr(C)]
 pub(super) struct Graph {
     pub size: c_int,
@@ -103,6 +103,9 @@ pub(super) struct Graph {
     /// How many nodes read a tensor, by its place among those that were visited.
     pub use_counts: *const i32,
     pub visited: HashSet,
+    pub order: c_int,
+    /// Another one each time that a graph's nodes and their memory are settled; 0: they may change at any time.
+    pub uid: u64,
 }
 
 /// A set of tensors, each at the place that its address says or the next that was free: `ggml_hash_set`.

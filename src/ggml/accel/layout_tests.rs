@@ -45,13 +45,10 @@ fn the_structures_are_the_engines() {
         get_name, get_device_count, get_device, get_proc_address,
     });
     assert_layout!(out, Registry = "ggml_backend_reg" { api_version, iface, context });
-    // Of a graph only the beginning is ours.
-    let visited = offset_of!(Graph, visited);
-    writeln!(out, "static_assert(offsetof(ggml_cgraph, visited_hash_set) == {visited}, \"set\");")
-        .unwrap();
-    let counts = offset_of!(Graph, use_counts);
-    writeln!(out, "static_assert(offsetof(ggml_cgraph, use_counts) == {counts}, \"counts\");")
-        .unwrap();
+    assert_layout!(out, Graph = "ggml_cgraph" {
+        size, n_nodes, n_leafs, nodes, grads, grad_accs, leafs, use_counts,
+        visited = "visited_hash_set", order, uid,
+    });
     writeln!(out, "static_assert(sizeof(ggml_bitset_t) == 4, \"bits\");").unwrap();
     assert_layout!(out, HashSet = "ggml_hash_set" { size, used, keys });
     assert_layout!(out, CustomParams = "ggml_custom_op_params" {

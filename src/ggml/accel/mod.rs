@@ -15,10 +15,14 @@ mod layout_tests;
 mod link;
 mod nodes;
 mod packed;
+mod projections;
 mod register;
 mod room;
 mod rows;
 mod table;
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod testing;
 
 pub(crate) use link::Link;
 pub(super) use room::Room;

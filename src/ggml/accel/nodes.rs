@@ -50,14 +50,16 @@ impl<'a> Nodes<'a> {
         self.at(i).map(|node| unsafe { &*node })
     }
 
-    /// Whether the result of the `i`th is read once, by a node of the whole graph, and by nobody else.
-    pub(super) fn is_read_once(&self, i: usize) -> bool {
-        let Some(node) = self.after(i) else { return false };
+    /// How many nodes of the whole graph read the result of the `i`th; `None`: others may read it, too.
+    pub(super) fn reads(&self, i: usize) -> Option<usize> {
+        let node = self.after(i)?;
         let is_output = node.flags & sys::GGML_TENSOR_FLAG_OUTPUT as i32 != 0;
-        let place = self.graph.visited.place(node);
+        if is_output || !node.view_src.is_null() {
+            return None;
+        }
+        let place = self.graph.visited.place(node)?;
         // SAFETY: there is a count for each place.
-        let reads = place.map(|place| unsafe { *self.graph.use_counts.add(place) });
-        node.view_src.is_null() && !is_output && reads == Some(1)
+        usize::try_from(unsafe { *self.graph.use_counts.add(place) }).ok()
     }
 }
 
@@ -107,13 +109,13 @@ mod tests {
             };
             assert!(Nodes::of(graph, count).is_none());
             assert_eq!(of(last).count(), 1);
-            assert!(of(last).after(1).is_none() && !of(last).is_read_once(1));
-            assert!(of(once).is_read_once(0));
-            assert!(!of(twice).is_read_once(0), "by two nodes");
-            assert!(!of(output).is_read_once(0), "and by who has the graph");
-            assert!(of(viewed).is_read_once(0));
-            assert!(!of(view).is_read_once(0), "its memory is another's");
-            assert!(!of(last).is_read_once(0), "by none");
+            assert!(of(last).after(1).is_none() && of(last).reads(1) != Some(1));
+            assert!(of(once).reads(0) == Some(1));
+            assert_eq!(of(twice).reads(0), Some(2));
+            assert!(of(output).reads(0) != Some(1), "and by who has the graph");
+            assert!(of(viewed).reads(0) == Some(1));
+            assert!(of(view).reads(0) != Some(1), "its memory is another's");
+            assert_eq!(of(last).reads(0), Some(0));
             // A part of a graph has the counts of the whole.
             let mut part = Graph {
                 n_nodes: 1,
@@ -121,7 +123,7 @@ mod tests {
                 ..std::ptr::read(graph.cast())
             };
             let part = Nodes::of((&raw mut part).cast(), 0).unwrap();
-            assert!(part.at(0) == Some(once) && part.is_read_once(0) && part.count() == 1);
+            assert!(part.at(0) == Some(once) && part.reads(0) == Some(1) && part.count() == 1);
             sys::ggml_free(context);
         }
     }

@@ -5,7 +5,7 @@ use std::ptr::null;
 use llama_cpp_sys_2 as sys;
 
 use super::nodes::Nodes;
-use super::table::{Kernel, number, on_host_or_unplaced, rows};
+use super::table::{Kernel, Reading, number, on_host_or_unplaced, rows};
 use crate::kernels::rows::{Curve, GateForward, NormForward, Rope};
 
 /// How the engine numbers the two kinds of pairs that turn: neighbours, and elements of both halves (ggml.h,
@@ -17,7 +17,7 @@ const HALVES: i32 = 2;
 ///
 /// # Safety
 /// The nodes are valid, and so are their sources.
-pub(super) unsafe fn norm(nodes: &Nodes<'_>) -> Option<Kernel> {
+pub(super) unsafe fn norm(nodes: &Nodes<'_>) -> Option<Reading> {
     let node = nodes.node();
     // SAFETY: by the contract of this function.
     let x = unsafe { node.src[0].as_ref()? };
@@ -25,7 +25,8 @@ pub(super) unsafe fn norm(nodes: &Nodes<'_>) -> Option<Kernel> {
     let (_, y_stride) = floats(node)?;
     // SAFETY: by the contract of this function.
     let weight = nodes.after(1).and_then(|next| unsafe { factors(node, next) });
-    Some(Kernel::Norm(NormForward {
+    let nodes = if weight.is_some() { 2 } else { 1 };
+    let norm = NormForward {
         weight: weight.map_or(null(), |w| w.data.cast_const().cast()),
         eps: number(node, 0),
         width: node.ne[0] as usize,
@@ -34,7 +35,8 @@ pub(super) unsafe fn norm(nodes: &Nodes<'_>) -> Option<Kernel> {
         x_stride,
         y: node.data.cast(),
         y_stride,
-    }))
+    };
+    Some(Reading::of_first(nodes, Kernel::Norm(norm)))
 }
 
 /// What each row of a norm is multiplied with in the next node, whose result takes the norm's place: then no other node
@@ -65,7 +67,7 @@ unsafe fn factors<'a>(
 ///
 /// # Safety
 /// As [`norm`].
-pub(super) unsafe fn gate(nodes: &Nodes<'_>) -> Option<Kernel> {
+pub(super) unsafe fn gate(nodes: &Nodes<'_>) -> Option<Reading> {
     let node = nodes.node();
     let curve = match node.op_params[0] as sys::ggml_glu_op {
         sys::GGML_GLU_OP_SWIGLU => Curve::Silu,
@@ -87,24 +89,15 @@ pub(super) unsafe fn gate(nodes: &Nodes<'_>) -> Option<Kernel> {
         }
     };
     let y = node.data.cast();
-    Some(Kernel::Gate(GateForward {
-        curve,
-        width,
-        rows: count,
-        x,
-        x_stride,
-        up,
-        up_stride,
-        y,
-        y_stride,
-    }))
+    let gate = GateForward { curve, width, rows: count, x, x_stride, up, up_stride, y, y_stride };
+    Some(Reading::alone(Kernel::Gate(gate)))
 }
 
 /// Rotation by one position a token, without YaRN.
 ///
 /// # Safety
 /// As [`norm`].
-pub(super) unsafe fn rope(nodes: &Nodes<'_>) -> Option<Kernel> {
+pub(super) unsafe fn rope(nodes: &Nodes<'_>) -> Option<Reading> {
     let node = nodes.node();
     // SAFETY: by the contract of this function; the last source may be null.
     let (x, positions, factors) =
@@ -123,11 +116,12 @@ pub(super) unsafe fn rope(nodes: &Nodes<'_>) -> Option<Kernel> {
     let [x_head, x_token] = strides(x)?;
     let [y_head, y_token] = strides(node)?;
     let [width, heads, tokens, _] = x.ne.map(|n| n as usize);
-    Some(Kernel::Rope(Rope {
+    let turned = usize::try_from(turned).ok()?;
+    let rope = Rope {
         width,
         heads,
         tokens,
-        turned: usize::try_from(turned).ok()?,
+        turned,
         neighbours: mode == PAIRS,
         positions: positions.data.cast_const().cast(),
         base: number(node, 5),
@@ -140,7 +134,8 @@ pub(super) unsafe fn rope(nodes: &Nodes<'_>) -> Option<Kernel> {
         y: node.data.cast(),
         y_head,
         y_token,
-    }))
+    };
+    Some(Reading::alone(Kernel::Rope(rope)))
 }
 
 /// The floats from one head to the next, and from one token to the next.

@@ -5,23 +5,25 @@ use std::ptr::null;
 use llama_cpp_sys_2 as sys;
 
 use super::experts::experts;
-use super::fused::{self, added, gated};
+use super::fused::{added, gated};
 use super::nodes::Nodes;
+use super::projections::projections;
 use super::rows::{gate, norm, rope};
 use crate::kernels::attention::Attention;
 use crate::kernels::rows::{GateForward, NormForward, Rope};
 use crate::kernels::{
-    Crew, ExpertProduct, FusedProduct, Level, Need, Product, Scratch, Vectors, Weight, WeightType,
+    Crew, ExpertProduct, FusedProduct, Level, Need, Product, Projections, Scratch, Vectors, Weight,
+    WeightType,
 };
 
 /// What a node computes, with the pointers and shapes of its tensors.
-#[derive(Clone, Copy)]
 pub(super) enum Kernel {
     Product(Product),
     Fused(FusedProduct),
     Experts(ExpertProduct),
     Attention(Attention),
     Norm(NormForward),
+    Projections(Box<Projections>),
     Gate(GateForward),
     Rope(Rope),
     /// Panics on the thread of this number, while the others wait for it.
@@ -29,15 +31,37 @@ pub(super) enum Kernel {
     Broken(usize),
 }
 
-/// How a node is read, maybe with those that follow; `None`: shapes, types or memory are not what a kernel takes.
-type Read = unsafe fn(&Nodes<'_>) -> Option<Kernel>;
+/// What a kernel computes: a node, and maybe some that follow.
+pub(super) struct Reading {
+    pub kernel: Kernel,
+    /// A bit for each of these nodes, that of the first first.
+    pub taken: u32,
+    /// In place of which of them it is computed.
+    pub at: usize,
+}
 
-const TABLE: [(sys::ggml_op, Read); 8] = [
+impl Reading {
+    /// A kernel that computes a node by itself.
+    pub(super) fn alone(kernel: Kernel) -> Self {
+        Self::of_first(1, kernel)
+    }
+
+    /// One that computes the first so many nodes, in place of the last of these.
+    pub(super) fn of_first(nodes: usize, kernel: Kernel) -> Self {
+        Self { kernel, taken: (1 << nodes) - 1, at: nodes - 1 }
+    }
+}
+
+/// How a node is read, maybe with some that follow; `None`: shapes, types or memory are not what a kernel takes.
+type Read = unsafe fn(&Nodes<'_>) -> Option<Reading>;
+
+const TABLE: [(sys::ggml_op, Read); 9] = [
     (sys::GGML_OP_MUL_MAT, gated),
     (sys::GGML_OP_MUL_MAT, added),
     (sys::GGML_OP_MUL_MAT, product),
     (sys::GGML_OP_MUL_MAT_ID, experts),
     (sys::GGML_OP_FLASH_ATTN_EXT, attention),
+    (sys::GGML_OP_RMS_NORM, projections),
     (sys::GGML_OP_RMS_NORM, norm),
     (sys::GGML_OP_GLU, gate),
     (sys::GGML_OP_ROPE, rope),
@@ -48,24 +72,16 @@ impl Kernel {
     ///
     /// # Safety
     /// The nodes are valid, and so are their sources.
-    pub(super) unsafe fn of(nodes: &Nodes<'_>, level: Level) -> Option<(Self, Need)> {
+    pub(super) unsafe fn of(nodes: &Nodes<'_>, level: Level) -> Option<(Reading, Need)> {
         let reads = TABLE.iter().filter(|(op, _)| *op == nodes.node().op);
         reads
             .filter_map(|(_, read)| {
                 // SAFETY: by the contract of this function.
-                let kernel = unsafe { read(nodes)? };
-                Some((kernel, kernel.need(level)?))
+                let reading = unsafe { read(nodes)? };
+                let need = reading.kernel.need(level)?;
+                Some((reading, need))
             })
             .next()
-    }
-
-    /// How many nodes it computes: their result is that of the last.
-    pub(super) fn nodes(&self) -> usize {
-        match self {
-            Self::Fused(product) => fused::count(product),
-            Self::Norm(norm) if !norm.weight.is_null() => 2,
-            _ => 1,
-        }
     }
 
     /// The product whose vectors it packs.
@@ -85,6 +101,7 @@ impl Kernel {
             Self::Experts(product) => product.need(level),
             Self::Attention(attention) => attention.need(level),
             Self::Norm(norm) => norm.need(level),
+            Self::Projections(all) => all.need(level),
             Self::Gate(gate) => gate.need(level),
             Self::Rope(rope) => rope.need(level),
             #[cfg(test)]
@@ -105,6 +122,7 @@ impl Kernel {
                 Self::Experts(product) => product.run(level, crew, scratch),
                 Self::Attention(attention) => attention.run(level, crew, scratch),
                 Self::Norm(norm) => norm.run(level, crew, scratch),
+                Self::Projections(all) => all.run(level, crew, scratch),
                 Self::Gate(gate) => gate.run(level, crew, scratch),
                 Self::Rope(rope) => rope.run(level, crew, scratch),
                 #[cfg(test)]
@@ -120,7 +138,7 @@ impl Kernel {
 ///
 /// # Safety
 /// As [`Kernel::of`].
-pub(super) unsafe fn product(nodes: &Nodes<'_>) -> Option<Kernel> {
+pub(super) unsafe fn product(nodes: &Nodes<'_>) -> Option<Reading> {
     let node = nodes.node();
     // SAFETY: by the contract of this function; products have two sources.
     let (weight, x) = unsafe { (node.src[0].as_ref()?, node.src[1].as_ref()?) };
@@ -131,14 +149,15 @@ pub(super) unsafe fn product(nodes: &Nodes<'_>) -> Option<Kernel> {
     // SAFETY: by the contract of this function.
     let (weight, 1, _) = (unsafe { matrices(weight)? }) else { return None };
     let ((tokens, x), (_, y)) = (vectors(x)?, vectors(node)?);
-    Some(Kernel::Product(Product { weight, x, tokens, y, to_bytes: true, is_packed: false }))
+    let product = Product { weight, x, tokens, y, to_bytes: true, is_packed: false };
+    Some(Reading::alone(Kernel::Product(product)))
 }
 
 /// Attention over a cache, of one stream of sequences.
 ///
 /// # Safety
 /// As [`Kernel::of`].
-unsafe fn attention(nodes: &Nodes<'_>) -> Option<Kernel> {
+unsafe fn attention(nodes: &Nodes<'_>) -> Option<Reading> {
     let node = nodes.node();
     let [q, k, v, mask, sinks] = [0, 1, 2, 3, 4].map(|i| node.src[i]);
     // SAFETY: by the contract of this function; the last two may be null.
@@ -156,7 +175,7 @@ unsafe fn attention(nodes: &Nodes<'_>) -> Option<Kernel> {
     if !plain || !float(q) || !float(node) || !reachable {
         return None;
     }
-    Some(Kernel::Attention(Attention {
+    Some(Reading::alone(Kernel::Attention(Attention {
         q: q.data.cast_const().cast(),
         q_token: q.nb[1],
         q_head: q.nb[2],
@@ -180,7 +199,7 @@ unsafe fn attention(nodes: &Nodes<'_>) -> Option<Kernel> {
         soft_cap,
         sinks: sinks.map_or(null(), |s| s.data.cast_const().cast()),
         out: node.data.cast(),
-    }))
+    })))
 }
 
 /// A leaf of the graph, as matrices of weights: the first, how many there are, and the bytes from one to the next. Not

@@ -1,5 +1,7 @@
 //! RMS norm: y = w x / r, r = sqrt(mean(x^2) + e). Source: Zhang and Sennrich, Root Mean Square Layer Normalization, 2019.
 
+use std::ops::Range;
+
 use crate::kernels::lanes::{self, Kernel, Lanes};
 use crate::kernels::{Crew, Level, Need, Scratch};
 
@@ -32,8 +34,17 @@ impl NormForward {
     /// [`need`](Self::need) offered it for this level, which the processor has; the pointers are valid for the shape.
     /// Each row of `y` is where the row of the same number of `x` is, or where no row is.
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, _scratch: Scratch) {
-        for row in crew.share(self.rows, 1) {
-            // SAFETY: by the contract of this function; shares are disjoint.
+        // SAFETY: by the contract of this function; shares are disjoint.
+        unsafe { self.run_rows(level, crew.share(self.rows, 1)) };
+    }
+
+    /// Computes some rows.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run); nobody else computes these rows.
+    pub(crate) unsafe fn run_rows(&self, level: Level, rows: Range<usize>) {
+        for row in rows {
+            // SAFETY: by the contract of this function.
             unsafe { lanes::run(level, NormRow { norm: self, row }) };
         }
     }

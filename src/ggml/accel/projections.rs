@@ -1,0 +1,115 @@
+//! How a norm is read with the products of what it gives, which may be computed before nodes that lie between them.
+
+use std::ops::Range;
+
+use llama_cpp_sys_2 as sys;
+
+use super::fused::{added, gated};
+use super::nodes::Nodes;
+use super::rows::norm;
+use super::table::{Kernel, Reading, product};
+use crate::kernels::{FusedProduct, Projections, Then};
+
+/// How far away from the norm its last product may be.
+const WINDOW: usize = 24;
+
+/// Vectors that are normed for this, at most: with more, each thread would take longer than all together.
+const FEW: usize = 8;
+
+/// A norm and all nodes that read what it gives, if these are products.
+///
+/// # Safety
+/// As [`Kernel::of`].
+pub(super) unsafe fn projections(nodes: &Nodes<'_>) -> Option<Reading> {
+    // SAFETY: by the contract of this function.
+    let Reading { kernel: Kernel::Norm(norm), mut taken, at } = (unsafe { norm(nodes)? }) else {
+        return None;
+    };
+    let (normed, mut reads) = (nodes.at(at)?, nodes.reads(at)?);
+    if norm.rows > FEW {
+        return None;
+    }
+    let mut all = Box::new(Projections { norm, products: [None; 3] });
+    let mut slots = all.products.iter_mut();
+    let (mut next, mut last) = (at + 1, None);
+    while reads > 0 && next < WINDOW {
+        let here = nodes.from(next)?;
+        // SAFETY: by the contract of this function.
+        let found = unsafe { projection(&here, normed) };
+        match found {
+            Some((reading, fused)) => {
+                let mut between = (at + 1..next).filter(|i| taken & 1 << i == 0);
+                let is_free = between.all(|i| {
+                    // SAFETY: as above.
+                    nodes.after(i).is_some_and(|node| unsafe { may_follow(node, &fused) })
+                });
+                if !is_free {
+                    return None;
+                }
+                *slots.next()? = Some(fused);
+                reads = reads.checked_sub(if fused.is_of_two() { 2 } else { 1 })?;
+                taken |= reading.taken << next;
+                last.get_or_insert(next + reading.at);
+                next += reading.at + 1;
+            }
+            // Nothing lies between the norm and its first product.
+            None if last.is_none() || here.node().src.contains(&normed) => return None,
+            None => next += 1,
+        }
+    }
+    let reading = Reading { kernel: Kernel::Projections(all), taken, at: last? };
+    (reads == 0).then_some(reading)
+}
+
+/// A product of some vectors, and how it is read.
+///
+/// # Safety
+/// As [`Kernel::of`].
+unsafe fn projection(
+    nodes: &Nodes<'_>,
+    vectors: *mut sys::ggml_tensor,
+) -> Option<(Reading, FusedProduct)> {
+    let node = nodes.node();
+    let is_computed = node.flags & sys::GGML_TENSOR_FLAG_COMPUTE as i32 != 0;
+    if node.op != sys::GGML_OP_MUL_MAT || node.src[1] != vectors || !is_computed {
+        return None;
+    }
+    // SAFETY: by the contract of this function.
+    let reading = unsafe { gated(nodes).or_else(|| added(nodes)).or_else(|| product(nodes))? };
+    let fused = match reading.kernel {
+        Kernel::Fused(fused) => fused,
+        Kernel::Product(product) => FusedProduct { product, then: Then::Nothing },
+        _ => return None,
+    };
+    Some((reading, fused))
+}
+
+/// Whether a node may be computed after a product that comes after it in the graph.
+///
+/// # Safety
+/// The node is valid, and so are its sources.
+unsafe fn may_follow(node: &sys::ggml_tensor, fused: &FusedProduct) -> bool {
+    let read = node.src.iter().filter(|source| !source.is_null());
+    // SAFETY: by the contract of this function.
+    let (written, mut read) = unsafe { (memory(node), read.map(|source| memory(&**source))) };
+    let result = fused.result();
+    let is_apart = |other: &Range<usize>| other.end <= result.start || result.end <= other.start;
+    let added = fused.added();
+    let is_given = written.end <= added.start || added.end <= written.start;
+    is_apart(&written) && is_given && read.all(|read| is_apart(&read))
+}
+
+/// Where a tensor lies.
+///
+/// # Safety
+/// The tensor is valid.
+unsafe fn memory(tensor: &sys::ggml_tensor) -> Range<usize> {
+    let start = tensor.data.addr();
+    // SAFETY: by the contract of this function.
+    start..start + unsafe { sys::ggml_nbytes(tensor) }
+}
+
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+#[path = "projections_tests.rs"]
+mod tests;

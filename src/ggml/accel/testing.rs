@@ -1,0 +1,128 @@
+//! Graphs that the engine builds, with memory as it shares it out, for tests of how they are read.
+
+use std::ptr::null_mut;
+
+use llama_cpp_sys_2 as sys;
+
+use super::nodes::Nodes;
+use super::table::{Kernel, Reading};
+use crate::kernels::Level;
+
+pub(super) type Tensor = *mut sys::ggml_tensor;
+
+pub(super) const WIDTH: i64 = 64;
+
+/// A graph and what it is made of, freed with it.
+pub(super) struct Graph {
+    contexts: [*mut sys::ggml_context; 2],
+    buffer: sys::ggml_backend_buffer_t,
+    memory: sys::ggml_gallocr_t,
+    graph: *mut sys::ggml_cgraph,
+}
+
+/// What graphs are built of: one context is for what is given, the other for what is computed.
+pub(super) struct Builder {
+    given: *mut sys::ggml_context,
+    computed: *mut sys::ggml_context,
+}
+
+impl Builder {
+    /// A matrix that is given.
+    pub(super) fn matrix(&self, kind: sys::ggml_type, [width, rows]: [i64; 2]) -> Tensor {
+        // SAFETY: the context is valid, and has room for what a test makes.
+        unsafe { sys::ggml_new_tensor_2d(self.given, kind, width, rows) }
+    }
+
+    /// Vectors that are given.
+    pub(super) fn vectors(&self, count: i64) -> Tensor {
+        self.matrix(sys::GGML_TYPE_F32, [WIDTH, count])
+    }
+
+    /// A product with weights of so many rows.
+    pub(super) fn times(&self, x: Tensor, rows: i64) -> Tensor {
+        let weight = self.matrix(sys::GGML_TYPE_Q4_0, [WIDTH, rows]);
+        // SAFETY: as in `matrix`; the tensors are of these contexts.
+        unsafe { sys::ggml_mul_mat(self.computed, weight, x) }
+    }
+
+    pub(super) fn gated(&self, gate: Tensor, up: Tensor) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_swiglu_split(self.computed, gate, up) }
+    }
+
+    pub(super) fn added(&self, a: Tensor, b: Tensor) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_add(self.computed, a, b) }
+    }
+
+    pub(super) fn squared(&self, x: Tensor) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_sqr(self.computed, x) }
+    }
+
+    pub(super) fn squared_in_place(&self, x: Tensor) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_sqr_inplace(self.computed, x) }
+    }
+
+    /// A norm with factors.
+    pub(super) fn normed(&self, x: Tensor) -> Tensor {
+        let factors = self.vectors(1);
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_mul(self.computed, sys::ggml_rms_norm(self.computed, x, 1e-5), factors) }
+    }
+
+    /// Lets the result of a node be wanted by who has the graph.
+    pub(super) fn wanted(&self, node: Tensor) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_set_output(node) };
+        node
+    }
+}
+
+impl Graph {
+    /// Of what `build` makes, one after the other, if `count` vectors are given.
+    pub(super) fn new(count: i64, build: impl FnOnce(&Builder, Tensor) -> Vec<Tensor>) -> Self {
+        let params =
+            sys::ggml_init_params { mem_size: 1 << 20, mem_buffer: null_mut(), no_alloc: true };
+        // SAFETY: the engine makes all of it, and it is freed in the end.
+        unsafe {
+            let contexts = [sys::ggml_init(params), sys::ggml_init(params)];
+            let builder = Builder { given: contexts[0], computed: contexts[1] };
+            let results = build(&builder, builder.vectors(count));
+            let graph = sys::ggml_new_graph(contexts[1]);
+            results.into_iter().for_each(|node| sys::ggml_build_forward_expand(graph, node));
+            let cpu = sys::ggml_backend_cpu_buffer_type();
+            let buffer = sys::ggml_backend_alloc_ctx_tensors_from_buft(contexts[0], cpu);
+            let memory = sys::ggml_gallocr_new(cpu);
+            assert!(sys::ggml_gallocr_alloc_graph(memory, graph));
+            Self { contexts, buffer, memory, graph }
+        }
+    }
+
+    /// The nodes from number `first` on.
+    pub(super) fn from(&self, first: usize) -> Nodes<'_> {
+        // SAFETY: the graph is valid.
+        unsafe { Nodes::of(self.graph, first) }.unwrap_or_else(|| panic!("no node {first}"))
+    }
+
+    /// How the first node is read.
+    pub(super) fn reading(&self) -> Reading {
+        // SAFETY: the graph is valid, and so are its tensors.
+        let read = unsafe { Kernel::of(&self.from(0), Level::Avx2) };
+        read.unwrap_or_else(|| panic!("no kernel")).0
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        // SAFETY: nobody has them any more.
+        unsafe {
+            sys::ggml_gallocr_free(self.memory);
+            sys::ggml_backend_buffer_free(self.buffer);
+            for context in self.contexts {
+                sys::ggml_free(context);
+            }
+        }
+    }
+}
