@@ -116,11 +116,9 @@ impl FusedProduct {
         [Some(self.product), self.second()].into_iter().flatten()
     }
 
-    /// Whether vectors, one for each token, may lie where the result goes. Not if their place is not known yet.
+    /// Whether vectors, one for each token, may lie where the result goes.
     pub(super) fn overlaps_result(&self, vectors: Vectors, width: usize) -> bool {
-        let (tokens, y) = (self.product.tokens, self.product.y);
-        let (a, b) = (vectors.span(tokens, width), y.span(tokens, self.product.weight.rows));
-        a.start != 0 && b.start != 0 && a.start < b.end && b.start < a.end
+        !is_apart(&vectors.span(self.product.tokens, width), &self.result())
     }
 
     /// The same with a few of the tokens.
@@ -193,6 +191,11 @@ impl FusedProduct {
             }
         }
     }
+}
+
+/// Whether two places have nothing in common, or one of them is not known yet.
+pub(crate) fn is_apart(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start == 0 || b.start == 0 || a.end <= b.start || b.end <= a.start
 }
 
 /// Whether two products of the same vectors multiply a few of them in the same form.

@@ -43,7 +43,7 @@ mod weight;
 
 pub(crate) use crew::{Crew, Shared};
 pub(crate) use experts::ExpertProduct;
-pub(crate) use fused::{FusedProduct, Then};
+pub(crate) use fused::{FusedProduct, Then, is_apart};
 pub(crate) use level::Level;
 pub(crate) use product::{Product, ProductBack};
 pub(crate) use projections::Projections;

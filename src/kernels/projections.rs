@@ -1,7 +1,7 @@
 //! What a layer makes of its vectors with a few tokens: they are normed, and multiplied with some weights. Every thread norms
 //! them for itself, which takes less time than waiting for one that does it for all.
 
-use super::fused::{FusedProduct, prepares_alike};
+use super::fused::{FusedProduct, is_apart, prepares_alike};
 use super::product::{GROUP, Way};
 use super::rows::NormForward;
 use super::{Crew, Level, Need, Product, Queue, Scratch, Vectors};
@@ -35,7 +35,14 @@ impl Projections {
             }
             own = own.max(fused.with_vectors(self.vectors(std::ptr::null_mut())).need(level)?.own);
         }
-        (own > 0).then(|| Need { shared: 0, own: self.bytes() + own })
+        let all: Vec<_> = self.products.iter().flatten().collect();
+        let pairs = all.iter().flat_map(|a| all.iter().map(move |b| (a, b)));
+        let mut others = pairs.filter(|(a, b)| !std::ptr::eq(*a, *b));
+        let are_apart = others.all(|(a, b)| {
+            // No thread waits for another one's products.
+            is_apart(&a.result(), &b.result()) && is_apart(&a.result(), &b.added())
+        });
+        (own > 0 && are_apart).then(|| Need { shared: 0, own: self.bytes() + own })
     }
 
     /// Bytes of the normed vectors.

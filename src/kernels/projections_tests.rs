@@ -171,7 +171,19 @@ fn what_is_no_projection_of_a_few_vectors_is_not_offered() {
         let mut projections = case(1).projections(&mut data);
         projections.norm.x = data.results[0].as_ptr();
         assert!(projections.need(level).is_none(), "a result is where the rows are");
-        projections.norm = NormForward { x: data.x.as_ptr(), rows: 2, ..projections.norm };
+        projections.norm.x = data.x.as_ptr();
+        let [first, ..] = projections.products;
+        let twice = Projections { products: [first, first, None], ..projections };
+        assert!(twice.need(level).is_none(), "two results in one place");
+        let elsewhere = Vectors::new(data.results[1].as_mut_ptr(), ROWS);
+        let mut second = first.expect("a product");
+        second.product.y = elsewhere;
+        let mut both = Projections { products: [first, Some(second), None], ..projections };
+        assert!(both.need(level).is_some());
+        let added = first.map(|first| FusedProduct { then: Then::Add(elsewhere), ..first });
+        both.products[0] = added;
+        assert!(both.need(level).is_none(), "a result is where something is added from");
+        projections.norm = NormForward { rows: 2, ..projections.norm };
         assert!(projections.need(level).is_none(), "other rows");
     }
 }

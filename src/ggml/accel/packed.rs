@@ -4,7 +4,7 @@
 use llama_cpp_sys_2 as sys;
 
 use super::table::Kernel;
-use crate::kernels::{Level, Need, Product};
+use crate::kernels::{Level, Need, Product, is_apart};
 
 /// What lies packed in the shared memory at a place of a graph.
 #[derive(Default)]
@@ -32,7 +32,7 @@ impl Packed {
         // SAFETY: by the contract of this function.
         let (start, bytes) = unsafe { ((*node).data.addr(), sys::ggml_nbytes(node)) };
         let read = product.x.span(product.tokens, product.weight.width);
-        if start < read.end && read.start < start + bytes {
+        if !is_apart(&(start..start + bytes), &read) {
             self.0 = None;
         }
     }

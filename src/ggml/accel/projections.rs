@@ -8,7 +8,7 @@ use super::fused::{added, gated};
 use super::nodes::Nodes;
 use super::rows::norm;
 use super::table::{Kernel, Reading, product};
-use crate::kernels::{FusedProduct, Projections, Then};
+use crate::kernels::{FusedProduct, Projections, Then, is_apart};
 
 /// How far away from the norm its last product may be.
 const WINDOW: usize = 24;
@@ -92,11 +92,9 @@ unsafe fn may_follow(node: &sys::ggml_tensor, fused: &FusedProduct) -> bool {
     let read = node.src.iter().filter(|source| !source.is_null());
     // SAFETY: by the contract of this function.
     let (written, mut read) = unsafe { (memory(node), read.map(|source| memory(&**source))) };
-    let result = fused.result();
-    let is_apart = |other: &Range<usize>| other.end <= result.start || result.end <= other.start;
-    let added = fused.added();
-    let is_given = written.end <= added.start || added.end <= written.start;
-    is_apart(&written) && is_given && read.all(|read| is_apart(&read))
+    let (result, added) = (fused.result(), fused.added());
+    let is_needed = !is_apart(&written, &result) || !is_apart(&written, &added);
+    !is_needed && read.all(|read| is_apart(&read, &result))
 }
 
 /// Where a tensor lies.
