@@ -37,14 +37,13 @@ impl FusedProduct {
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
         let Product { weight, y, .. } = self.product;
         y.distance()?;
-        match (self.then, self.second()) {
-            (Then::Gate { up, .. }, _) if (up.rows, up.width) != (weight.rows, weight.width) => {
-                return None;
-            }
-            (Then::Add(other), _) if other != y && self.overlaps_result(other, weight.rows) => {
-                return None;
-            }
-            _ => {}
+        let fits = match self.then {
+            Then::Nothing => true,
+            Then::Gate { up, .. } => (up.rows, up.width) == (weight.rows, weight.width),
+            Then::Add(other) => other == y || is_apart(&self.added(), &self.result()),
+        };
+        if !fits {
+            return None;
         }
         let way = self.product.way_of(level)?;
         if self.products().any(|product| product.way_of(level) != Some(way)) {

@@ -20,29 +20,33 @@ pub(crate) struct Projections {
 }
 
 impl Projections {
+    /// Vectors, at most: with more, each thread would take longer than all together.
+    pub(crate) const MOST: usize = GROUP;
+
     /// The memory to work with; `None` where the operations are to be computed by themselves.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
         let NormForward { rows, width, x, x_stride, .. } = self.norm;
         self.norm.need(level)?;
-        let read = Vectors::to_read(x, x_stride);
+        let (read, all) =
+            (Vectors::to_read(x, x_stride).span(rows, width), self.products.iter().flatten());
         let mut own = 0;
-        for fused in self.products.iter().flatten() {
+        for fused in all.clone() {
             let Product { weight, tokens, .. } = fused.product;
-            let is_few = tokens <= GROUP && fused.product.way_of(level) == Some(Way::Few);
-            let is_apart = !fused.overlaps_result(read, width);
-            if !is_few || !is_apart || (tokens, weight.width) != (rows, width) {
+            let is_few = tokens <= Self::MOST && fused.product.way_of(level) == Some(Way::Few);
+            // No thread waits for another one's norm, or products.
+            let mut others = all.clone().filter(|other| !std::ptr::eq(*other, fused));
+            let is_free = is_apart(&fused.result(), &read)
+                && others.all(|other| {
+                    is_apart(&fused.result(), &other.result())
+                        && is_apart(&fused.result(), &other.added())
+                });
+            if !is_few || !is_free || (tokens, weight.width) != (rows, width) {
                 return None;
             }
-            own = own.max(fused.with_vectors(self.vectors(std::ptr::null_mut())).need(level)?.own);
+            let fused = fused.with_vectors(self.vectors(std::ptr::null_mut()));
+            own = own.max(fused.need(level)?.own);
         }
-        let all: Vec<_> = self.products.iter().flatten().collect();
-        let pairs = all.iter().flat_map(|a| all.iter().map(move |b| (a, b)));
-        let mut others = pairs.filter(|(a, b)| !std::ptr::eq(*a, *b));
-        let are_apart = others.all(|(a, b)| {
-            // No thread waits for another one's products.
-            is_apart(&a.result(), &b.result()) && is_apart(&a.result(), &b.added())
-        });
-        (own > 0 && are_apart).then(|| Need { shared: 0, own: self.bytes() + own })
+        (own > 0).then(|| Need { shared: 0, own: self.bytes() + own })
     }
 
     /// Bytes of the normed vectors.

@@ -13,9 +13,6 @@ use crate::kernels::{FusedProduct, Projections, Then, is_apart};
 /// How far away from the norm its last product may be.
 const WINDOW: usize = 24;
 
-/// Vectors that are normed for this, at most: with more, each thread would take longer than all together.
-const FEW: usize = 8;
-
 /// A norm and all nodes that read what it gives, if these are products.
 ///
 /// # Safety
@@ -26,7 +23,7 @@ pub(super) unsafe fn projections(nodes: &Nodes<'_>) -> Option<Reading> {
         return None;
     };
     let (normed, mut reads) = (nodes.at(at)?, nodes.reads(at)?);
-    if norm.rows > FEW {
+    if norm.rows > Projections::MOST {
         return None;
     }
     let mut all = Box::new(Projections { norm, products: [None; 3] });
