@@ -38,8 +38,7 @@ pub(super) const GROUP: usize = 8;
 impl Product {
     /// The memory to work with; `None` if there is no kernel for this product, or the engine's own is quicker.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
-        self.way_of(level)?;
-        self.way(level).map(|(_, need)| need)
+        self.offered(level).map(|(_, need)| need)
     }
 
     /// The memory to work with any number of tokens up to this product's, even where the engine is quicker.
@@ -96,8 +95,12 @@ impl Product {
 
     /// The kernels that compute it; `None` where [`Product::need`] is.
     pub(super) fn way_of(&self, level: Level) -> Option<Way> {
-        let (way, _) = self.way(level)?;
-        (!self.is_quicker_without(way, level)).then_some(way)
+        self.offered(level).map(|(way, _)| way)
+    }
+
+    /// The kernels that compute it and their memory, unless the engine's own are quicker.
+    fn offered(&self, level: Level) -> Option<(Way, Need)> {
+        self.way(level).filter(|(way, _)| !self.is_quicker_without(*way, level))
     }
 
     /// The product with a few of the tokens.

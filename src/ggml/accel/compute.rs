@@ -78,8 +78,6 @@ pub(super) unsafe fn take(
     }
     for record in &mut records.all {
         record.shared = Shared::default();
-    }
-    for record in &records.all {
         let userdata = std::ptr::from_ref(record).cast_mut().cast();
         let params = CustomParams { function: compute_node, n_tasks: -1, userdata };
         // SAFETY: the node is valid, and its parameters are longer than these, though less aligned.

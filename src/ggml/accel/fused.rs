@@ -2,9 +2,9 @@
 
 use llama_cpp_sys_2 as sys;
 
-use super::nodes::Nodes;
-use super::rows::{floats, gate};
-use super::table::{Kernel, Reading, on_host_or_unplaced, product};
+use super::nodes::{Nodes, is_computed};
+use super::rows::{floats, gate_of};
+use super::table::{Kernel, Reading, on_host_or_unplaced, product_of};
 use crate::kernels::{FusedProduct, Product, Then, Vectors};
 
 /// Two products of the same vectors, one of which gates the other in the next node.
@@ -24,8 +24,7 @@ pub(super) unsafe fn gated(nodes: &Nodes<'_>) -> Option<Reading> {
     };
     // SAFETY: by the contract of this function.
     let (first, second, gating) =
-        unsafe { (one(nodes)?, one(&nodes.from(1)?)?, gate(&nodes.from(2)?)?) };
-    let Kernel::Gate(gating) = gating.kernel else { return None };
+        unsafe { (product_of(first)?, product_of(second)?, gate_of(last)?) };
     let (gate, up) = if is_swapped { (second, first) } else { (first, second) };
     let is_one_shape = (gating.rows, gating.width) == (gate.tokens, gate.weight.rows);
     let product = Product { y: Vectors::new(gating.y, gating.y_stride), ..gate };
@@ -49,7 +48,7 @@ pub(super) unsafe fn added(nodes: &Nodes<'_>) -> Option<Reading> {
     };
     // SAFETY: by the contract of this function; a sum has two sources.
     let (product, other, reachable) =
-        unsafe { (one(nodes)?, other.as_ref()?, on_host_or_unplaced(&*other)) };
+        unsafe { (product_of(first)?, other.as_ref()?, on_host_or_unplaced(&*other)) };
     let [(_, stride), (_, y_stride)] = [floats(other)?, floats(last)?];
     let is_one = other.ne == [first.ne[0], 1, 1, 1];
     if !reachable || first.ne != last.ne || !(is_one || other.ne == first.ne) {
@@ -63,22 +62,9 @@ pub(super) unsafe fn added(nodes: &Nodes<'_>) -> Option<Reading> {
 
 /// Whether the first nodes are all computed, and all but the last of these are read by one of them alone.
 fn are_one(nodes: &Nodes<'_>, count: usize) -> bool {
-    let computed = sys::GGML_TENSOR_FLAG_COMPUTE as i32;
     let mut all = (0..count).map(|i| nodes.after(i));
-    all.all(|node| node.is_some_and(|node| node.flags & computed != 0))
+    all.all(|node| node.is_some_and(is_computed))
         && (0..count - 1).all(|i| nodes.reads(i) == Some(1))
-}
-
-/// A product alone.
-///
-/// # Safety
-/// As [`Kernel::of`].
-unsafe fn one(nodes: &Nodes<'_>) -> Option<Product> {
-    // SAFETY: by the contract of this function.
-    match unsafe { product(nodes)?.kernel } {
-        Kernel::Product(product) => Some(product),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,25 @@
 //! The nodes of a graph as kernels look at them: one, those that follow, and who reads what they give.
 
+use std::ops::Range;
+
 use llama_cpp_sys_2 as sys;
 
 use super::layout::{Graph, HashSet};
+
+/// Where a tensor lies.
+///
+/// # Safety
+/// The tensor is valid.
+pub(super) unsafe fn memory(tensor: &sys::ggml_tensor) -> Range<usize> {
+    let start = tensor.data.addr();
+    // SAFETY: by the contract of this function.
+    start..start + unsafe { sys::ggml_nbytes(tensor) }
+}
+
+/// Whether a node is computed in this run.
+pub(super) fn is_computed(node: &sys::ggml_tensor) -> bool {
+    node.flags & sys::GGML_TENSOR_FLAG_COMPUTE as i32 != 0
+}
 
 /// Nodes of a valid graph from one on, of which there is at least that one.
 #[derive(Clone, Copy)]

@@ -3,6 +3,7 @@
 
 use llama_cpp_sys_2 as sys;
 
+use super::nodes::memory;
 use super::table::Kernel;
 use crate::kernels::{Level, Need, Product, is_apart};
 
@@ -27,12 +28,12 @@ impl Packed {
     ///
     /// # Safety
     /// The node is valid.
-    pub(super) unsafe fn passes(&mut self, node: *const sys::ggml_tensor) {
+    pub(super) unsafe fn passes(&mut self, node: &sys::ggml_tensor) {
         let Some(product) = self.0 else { return };
         // SAFETY: by the contract of this function.
-        let (start, bytes) = unsafe { ((*node).data.addr(), sys::ggml_nbytes(node)) };
+        let written = unsafe { memory(node) };
         let read = product.x.span(product.tokens, product.weight.width);
-        if !is_apart(&(start..start + bytes), &read) {
+        if !is_apart(&written, &read) {
             self.0 = None;
         }
     }

@@ -1,13 +1,11 @@
 //! How a norm is read with the products of what it gives, which may be computed before nodes that lie between them.
 
-use std::ops::Range;
-
 use llama_cpp_sys_2 as sys;
 
 use super::fused::{added, gated};
-use super::nodes::Nodes;
+use super::nodes::{Nodes, is_computed, memory};
 use super::rows::norm;
-use super::table::{Kernel, Reading, product};
+use super::table::{Kernel, Reading, product_of};
 use crate::kernels::{FusedProduct, Projections, Then, is_apart};
 
 /// How far away from the norm its last product may be.
@@ -67,18 +65,18 @@ unsafe fn projection(
     vectors: *mut sys::ggml_tensor,
 ) -> Option<(Reading, FusedProduct)> {
     let node = nodes.node();
-    let is_computed = node.flags & sys::GGML_TENSOR_FLAG_COMPUTE as i32 != 0;
-    if node.op != sys::GGML_OP_MUL_MAT || node.src[1] != vectors || !is_computed {
+    if node.op != sys::GGML_OP_MUL_MAT || node.src[1] != vectors || !is_computed(node) {
         return None;
     }
     // SAFETY: by the contract of this function.
-    let reading = unsafe { gated(nodes).or_else(|| added(nodes)).or_else(|| product(nodes))? };
-    let fused = match reading.kernel {
-        Kernel::Fused(fused) => fused,
-        Kernel::Product(product) => FusedProduct { product, then: Then::Nothing },
-        _ => return None,
-    };
-    Some((reading, fused))
+    let reading = unsafe { gated(nodes).or_else(|| added(nodes)) };
+    if let Some(reading @ Reading { kernel: Kernel::Fused(fused), .. }) = reading {
+        return Some((reading, fused));
+    }
+    // SAFETY: as above.
+    let product = unsafe { product_of(node)? };
+    let reading = Reading::alone(Kernel::Product(product));
+    Some((reading, FusedProduct { product, then: Then::Nothing }))
 }
 
 /// Whether a node may be computed after a product that comes after it in the graph.
@@ -92,16 +90,6 @@ unsafe fn may_follow(node: &sys::ggml_tensor, fused: &FusedProduct) -> bool {
     let (result, added) = (fused.result(), fused.added());
     let is_needed = !is_apart(&written, &result) || !is_apart(&written, &added);
     !is_needed && read.all(|read| is_apart(&read, &result))
-}
-
-/// Where a tensor lies.
-///
-/// # Safety
-/// The tensor is valid.
-unsafe fn memory(tensor: &sys::ggml_tensor) -> Range<usize> {
-    let start = tensor.data.addr();
-    // SAFETY: by the contract of this function.
-    start..start + unsafe { sys::ggml_nbytes(tensor) }
 }
 
 #[cfg(test)]

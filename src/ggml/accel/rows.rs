@@ -4,7 +4,7 @@ use std::ptr::null;
 
 use llama_cpp_sys_2 as sys;
 
-use super::nodes::Nodes;
+use super::nodes::{Nodes, is_computed};
 use super::table::{Kernel, Reading, number, on_host_or_unplaced, rows};
 use crate::kernels::rows::{Curve, GateForward, NormForward, Rope};
 
@@ -48,12 +48,15 @@ unsafe fn factors<'a>(
     norm: &sys::ggml_tensor,
     next: &'a sys::ggml_tensor,
 ) -> Option<&'a sys::ggml_tensor> {
-    let computed = sys::GGML_TENSOR_FLAG_COMPUTE as i32;
-    let is_computed = norm.flags & next.flags & computed != 0;
     let is_product = next.op == sys::GGML_OP_MUL && std::ptr::eq(next.src[0], norm);
     let is_in_place =
         !norm.data.is_null() && next.data == norm.data && (next.ne, next.nb) == (norm.ne, norm.nb);
-    if !is_computed || !is_product || !is_in_place || next.type_ != sys::GGML_TYPE_F32 {
+    if !is_computed(norm)
+        || !is_computed(next)
+        || !is_product
+        || !is_in_place
+        || next.type_ != sys::GGML_TYPE_F32
+    {
         return None;
     }
     // SAFETY: by the contract of this function; a product has two sources.
@@ -68,7 +71,15 @@ unsafe fn factors<'a>(
 /// # Safety
 /// As [`norm`].
 pub(super) unsafe fn gate(nodes: &Nodes<'_>) -> Option<Reading> {
-    let node = nodes.node();
+    // SAFETY: by the contract of this function.
+    unsafe { gate_of(nodes.node()).map(|gate| Reading::alone(Kernel::Gate(gate))) }
+}
+
+/// The gate that a node is.
+///
+/// # Safety
+/// As [`norm`].
+pub(super) unsafe fn gate_of(node: &sys::ggml_tensor) -> Option<GateForward> {
     let curve = match node.op_params[0] as sys::ggml_glu_op {
         sys::GGML_GLU_OP_SWIGLU => Curve::Silu,
         sys::GGML_GLU_OP_GEGLU => Curve::Gelu,
@@ -89,8 +100,7 @@ pub(super) unsafe fn gate(nodes: &Nodes<'_>) -> Option<Reading> {
         }
     };
     let y = node.data.cast();
-    let gate = GateForward { curve, width, rows: count, x, x_stride, up, up_stride, y, y_stride };
-    Some(Reading::alone(Kernel::Gate(gate)))
+    Some(GateForward { curve, width, rows: count, x, x_stride, up, up_stride, y, y_stride })
 }
 
 /// Rotation by one position a token, without YaRN.

@@ -138,8 +138,16 @@ impl Kernel {
 ///
 /// # Safety
 /// As [`Kernel::of`].
-pub(super) unsafe fn product(nodes: &Nodes<'_>) -> Option<Reading> {
-    let node = nodes.node();
+unsafe fn product(nodes: &Nodes<'_>) -> Option<Reading> {
+    // SAFETY: by the contract of this function.
+    unsafe { product_of(nodes.node()).map(|product| Reading::alone(Kernel::Product(product))) }
+}
+
+/// The product with a matrix of weights that a node is.
+///
+/// # Safety
+/// As [`Kernel::of`].
+pub(super) unsafe fn product_of(node: &sys::ggml_tensor) -> Option<Product> {
     // SAFETY: by the contract of this function; products have two sources.
     let (weight, x) = unsafe { (node.src[0].as_ref()?, node.src[1].as_ref()?) };
     // The second parameter marks products with Hadamard matrices, which the engine computes in another way.
@@ -149,8 +157,7 @@ pub(super) unsafe fn product(nodes: &Nodes<'_>) -> Option<Reading> {
     // SAFETY: by the contract of this function.
     let (weight, 1, _) = (unsafe { matrices(weight)? }) else { return None };
     let ((tokens, x), (_, y)) = (vectors(x)?, vectors(node)?);
-    let product = Product { weight, x, tokens, y, to_bytes: true, is_packed: false };
-    Some(Reading::alone(Kernel::Product(product)))
+    Some(Product { weight, x, tokens, y, to_bytes: true, is_packed: false })
 }
 
 /// Attention over a cache, of one stream of sequences.
