@@ -9,6 +9,7 @@ mod text;
 mod vectors;
 
 use crate::error::{Result, bail};
+use crate::format::NO_POOLING;
 use crate::format::gguf::Value;
 use crate::ggml::{Pooling, Work};
 use crate::job::Monitor;
@@ -100,7 +101,8 @@ fn pooling(model: &Model, option: PoolingType) -> Result<Pooling> {
         PoolingType::None => return Ok(Pooling::None),
         PoolingType::Auto => {
             let arch = &model.info().architecture;
-            model.files().gguf().get(&format!("{arch}.pooling_type")).and_then(Value::as_u64)
+            let said = model.files().gguf().get(&format!("{arch}.pooling_type"));
+            said.and_then(Value::as_u64).filter(|said| *said != u64::from(NO_POOLING))
         }
     };
     // The numbers of model files, which are the engine's.

@@ -13,6 +13,7 @@ pub(crate) mod safetensors;
 pub mod sealed;
 pub mod source;
 
+pub(crate) use gate::NO_POOLING;
 pub use gate::{AdapterFile, ModelFiles, Part};
 pub(crate) use replace::{check_output, replace_file, replace_model};
 pub use source::{Access, Source};

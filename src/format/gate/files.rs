@@ -62,8 +62,8 @@ impl ModelFiles {
         hparams.n_vocab = vocab::check(&gguf, arch)?;
         if wanted == Wanted::All || !tensors.is_empty() {
             types::check(&tensors)?;
-            tensors::check(&gguf, &hparams, &tensors)?;
             encoder::check(&gguf, &hparams, &tensors)?;
+            tensors::check(&gguf, &hparams, &tensors)?;
         }
         Ok(Self { parts, hparams, gguf: gguf.clone() })
     }

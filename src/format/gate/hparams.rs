@@ -1,7 +1,7 @@
 //! Hyper-parameters: read, and checked against each other.
 
 use super::arch::{Arch, Family};
-use super::scalars;
+use super::{scalars, single, widths};
 use crate::error::{Result, bail, err};
 use crate::format::gguf::{Gguf, ValueType};
 
@@ -71,12 +71,20 @@ pub(super) fn read(gguf: &Gguf, arch: Arch) -> Result<Hparams> {
     if let Some(family) = arch.family {
         check_family_heads(gguf, arch, family, &hparams)?;
         check_family_layers(gguf, arch, &hparams)?;
+    } else {
+        widths::check(gguf, arch, &hparams)?;
+        single::check(gguf, arch, &hparams)?;
     }
     Ok(hparams)
 }
 
 /// One number for all layers, or one for each.
-fn per_layer(gguf: &Gguf, arch: Arch, key: &str, n_layer: u32) -> Result<Option<Vec<u32>>> {
+pub(super) fn per_layer(
+    gguf: &Gguf,
+    arch: Arch,
+    key: &str,
+    n_layer: u32,
+) -> Result<Option<Vec<u32>>> {
     let key = arch.key(key);
     let Some(array) = gguf.get(&key).and_then(|v| v.as_array()) else {
         return Ok(gguf.u32(&key)?.map(|v| vec![v; n_layer as usize]));
@@ -163,7 +171,7 @@ fn check_experts(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
     let (groups, groups_used) = (int("expert_group_count")?, int("expert_group_used_count")?);
     let n = h.n_expert;
     // One expert or none is no mixture in some families: the engine forgets the counts there.
-    let forgotten = n <= 1 && matches!(arch.name, "hunyuan_vl" | "hunyuan-dense");
+    let forgotten = n <= 1 && groups == 0 && matches!(arch.name, "hunyuan_vl" | "hunyuan-dense");
     let good = if n == 0 {
         used == 0 && groups == 0
     } else {
@@ -258,8 +266,11 @@ fn check_family_layers(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
     } else {
         "attention.layer_norm_rms_epsilon"
     };
-    if gguf.f32(&arch.key(norm))?.is_none() {
-        bail!(GgufKeyMissing, "{} is missing; convert the model again", arch.key(norm));
+    let norm = arch.key(norm);
+    match gguf.f32(&norm)? {
+        None => bail!(GgufKeyMissing, "{norm} is missing; convert the model again"),
+        Some(0.0) => bail!(GgufHyperParameter, "{norm} is 0; convert the model again"),
+        Some(_) => {}
     }
     if gguf.u32(&arch.key("nextn_predict_layers"))?.unwrap_or(0) > 0 {
         bail!(

@@ -11,13 +11,16 @@ mod files;
 mod hparams;
 mod layout;
 mod scalars;
+mod single;
 mod special;
 mod split;
 mod tensors;
 mod token_list;
 mod types;
 mod vocab;
+mod widths;
 
 pub use adapter::AdapterFile;
 pub use files::{ModelFiles, Part};
 pub use hparams::Hparams;
+pub(crate) use scalars::NO_POOLING;

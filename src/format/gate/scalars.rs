@@ -27,6 +27,9 @@ const MAX_WINDOW: u32 = 1 << 23;
 const MAX_WIDTH: u32 = 1 << 24;
 const MAX_HEAD: u32 = 1 << 16;
 
+/// What the engine's own writer says for a model that does not pool.
+pub(crate) const NO_POOLING: u32 = u32::MAX;
+
 const INTS: &[Int] = &[
     required("block_count", 1, MAX_LAYERS),
     required("embedding_length", 1, MAX_WIDTH),
@@ -41,12 +44,11 @@ const INTS: &[Int] = &[
     optional("rope.dimension_count_swa", 0, MAX_HEAD),
     optional("rope.scaling.original_context_length", 0, i32::MAX as u32),
     optional("attention.sliding_window", 0, MAX_WINDOW),
-    optional("pooling_type", 0, 4),
     optional("expert_count", 0, 1024),
     optional("expert_shared_count", 0, 1024),
     optional("expert_group_count", 0, 1024),
     optional("expert_group_used_count", 0, 1024),
-    optional("expert_gating_func", 0, 16),
+    optional("expert_gating_func", 0, 4),
     optional("leading_dense_block_count", 0, MAX_LAYERS),
     optional("nextn_predict_layers", 0, MAX_LAYERS),
 ];
@@ -72,9 +74,10 @@ const fn finite(key: &'static str) -> Float {
 }
 
 const FLOATS: &[Float] = &[
-    above_zero("attention.layer_norm_epsilon"),
-    above_zero("attention.layer_norm_rms_epsilon"),
-    above_zero("attention.group_norm_epsilon"),
+    // The engine's own writer says 0 for norms that a model does not have.
+    from_zero("attention.layer_norm_epsilon"),
+    from_zero("attention.layer_norm_rms_epsilon"),
+    from_zero("attention.group_norm_epsilon"),
     above_zero("rope.freq_base"),
     above_zero("rope.freq_base_swa"),
     from_zero("rope.scaling.factor"),
@@ -83,6 +86,7 @@ const FLOATS: &[Float] = &[
     finite("rope.scaling.alpha"),
     finite("rope.scaling.yarn_log_multiplier"),
     finite("attention.scale"),
+    finite("attention.temperature_scale"),
     from_zero("attention.max_alibi_bias"),
     from_zero("attention.clamp_kqv"),
     from_zero("attn_logit_softcapping"),
@@ -99,6 +103,10 @@ const BOOLS: &[&str] = &["attention.causal", "rope.scaling.finetuned", "expert_w
 pub(super) fn check(gguf: &Gguf, arch: Arch) -> Result<()> {
     for int in INTS {
         check_int(gguf, arch, int)?;
+    }
+    let pooling = optional("pooling_type", 0, 4);
+    if gguf.u32(&arch.key(pooling.key))? != Some(NO_POOLING) {
+        check_int(gguf, arch, &pooling)?;
     }
     for float in FLOATS {
         let key = arch.key(float.key);

@@ -5,6 +5,7 @@ use super::arch::Family;
 use super::files::Tensors;
 use super::hparams::Hparams;
 use super::types::is_weight;
+use super::widths;
 use crate::error::{Result, bail};
 use crate::format::gguf::{GgmlType, Gguf, Shape};
 
@@ -15,7 +16,7 @@ pub(super) fn check(gguf: &Gguf, h: &Hparams, tensors: &Tensors) -> Result<()> {
             "the file holds no tensors; give the model's file, not its vocabulary"
         );
     }
-    let Some(family) = h.family else { return Ok(()) };
+    let Some(family) = h.family else { return widths::check_tensors(gguf, h, tensors) };
     let head = u64::from(h.n_embd_head_k);
     let check = Check {
         tensors,

@@ -6,7 +6,7 @@ use crate::format::gguf::{GgmlType, TensorInfo};
 
 pub(super) fn check(tensors: &Tensors) -> Result<()> {
     for t in tensors.values() {
-        let usable = if t.dims.iter().skip(1).all(|d| *d == 1) {
+        let usable = if t.dims.iter().skip(1).all(|d| *d == 1) || is_elementwise(&t.name) {
             // Norms, biases and scales enter sums and products, which exist for F32 only.
             matches!(t.ggml_type, GgmlType::F32 | GgmlType::I32 | GgmlType::I64)
         } else {
@@ -23,6 +23,54 @@ pub(super) fn check(tensors: &Tensors) -> Result<()> {
         }
     }
     check_scales(tensors)
+}
+
+/// Parts of a layer that are no matrices to multiply with, although they have rows: the engine adds them, multiplies element
+/// by element, or filters along the tokens.
+const ELEMENTWISE: &[&str] = &[
+    "attn_conv_base",
+    "attn_res_score",
+    "attn_sinks",
+    "exp_probs_b",
+    "ffn.act",
+    "ffn_conv_base",
+    "ffn_res_score",
+    "hrm.z_l_init",
+    "indexer_compressor_ape",
+    "output_res_score",
+    "shortconv.conv",
+    "ssm_a",
+    "ssm_conv1d",
+    "ssm_conv1d_k",
+    "ssm_conv1d_q",
+    "ssm_conv1d_v",
+    "ssm_d",
+    "time_mix_a0",
+    "time_mix_decay",
+    "time_mix_first",
+    "time_mix_k_a",
+    "time_mix_k_k",
+    "time_mix_ln",
+    "time_mix_r_k",
+    "time_mix_v0",
+    "time_mix_w0",
+];
+
+/// Whether a tensor of this name is used element by element, in any architecture.
+fn is_elementwise(name: &str) -> bool {
+    let layer = name.split_once("blk.").and_then(|(_, rest)| rest.split_once('.'));
+    let part = layer.map_or(name, |(_, part)| part);
+    if part.ends_with(".bias") {
+        return true;
+    }
+    let part = part.strip_suffix(".weight").unwrap_or(part);
+    let last = part.rsplit('.').next().unwrap_or(part);
+    last.split('_').any(|word| matches!(word, "norm" | "enorm" | "hnorm" | "norm1" | "norm2"))
+        || part.starts_with("time_mix_lerp_")
+        || part.starts_with("channel_mix_lerp_")
+        || part.ends_with("_scale")
+        || part.starts_with("hc_") && part.ends_with("_base")
+        || ELEMENTWISE.contains(&part)
 }
 
 /// Whether a matrix of this type can be multiplied.

@@ -1,0 +1,235 @@
+//! How wide heads are, in architectures whose tensors the gate does not know one by one: the engine takes for granted that
+//! these numbers fit together.
+
+use std::collections::HashSet;
+
+use super::arch::Arch;
+use super::files::Tensors;
+use super::hparams::Hparams;
+use crate::error::{Result, bail};
+use crate::format::gguf::Gguf;
+
+/// Architectures whose keys and values may have different widths.
+const MAY_DIFFER: &[&str] = &[
+    "bailingmoe3",
+    "deepseek2",
+    "deepseek2-ocr",
+    "deepseek32",
+    "dots3note",
+    "glm-dsa",
+    "glm5-next",
+    "hy_v4",
+    "kimi-k3",
+    "kimi-linear",
+    "mimo2",
+    "minicpm3",
+    "mistral4",
+    "plm",
+    "step35",
+];
+
+/// Architectures that rotate the whole of a head.
+const ROTATE_ALL: &[&str] = &[
+    "apertus",
+    "arcee",
+    "arctic",
+    "baichuan",
+    "chameleon",
+    "codeshell",
+    "cogvlm",
+    "cohere2moe",
+    "dbrx",
+    "deci",
+    "deepseek",
+    "dots1",
+    "dream",
+    "ernie4_5",
+    "ernie4_5-moe",
+    "exaone",
+    "exaone-moe",
+    "exaone4",
+    "falcon",
+    "granite",
+    "granite_swa",
+    "granitemoe",
+    "graniteswitch",
+    "grok",
+    "grovemoe",
+    "hunyuan-dense",
+    "hunyuan-moe",
+    "hunyuan_vl",
+    "hy_v3",
+    "internlm2",
+    "jais2",
+    "llada",
+    "llada-moe",
+    "llama-embed",
+    "llama4",
+    "maincoder",
+    "mellum",
+    "minicpm",
+    "minimax-01",
+    "minimax-m2",
+    "mistral3",
+    "nemotron",
+    "olmo",
+    "olmo2",
+    "olmoe",
+    "orion",
+    "paddleocr",
+    "pangu-embedded",
+    "plamo",
+    "qwen2moe",
+    "qwen2vl",
+    "qwen3moe",
+    "qwen3vl",
+    "qwen3vlmoe",
+    "rnd1",
+    "seed_oss",
+    "smallthinker",
+    "smollm3",
+    "starcoder2",
+    "talkie",
+    "xverse",
+];
+
+/// Architectures that rotate nothing, whatever their files say.
+const ROTATE_NONE: &[&str] = &[
+    "arwkv7",
+    "bloom",
+    "glm5-next",
+    "jais",
+    "jamba",
+    "jina-bert-v2",
+    "kimi-k3",
+    "kimi-linear",
+    "mamba",
+    "mamba2",
+    "mpt",
+    "nemotron_h",
+    "nemotron_h_moe",
+    "refact",
+    "rwkv6",
+    "rwkv6qwen2",
+    "rwkv7",
+    "t5",
+    "t5encoder",
+];
+
+/// Architectures without attention.
+const HEADLESS: &[&str] = &["arwkv7", "mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7"];
+
+/// The widths of heads: in all layers, or in those with a sliding window.
+#[derive(Clone, Copy)]
+struct Widths {
+    key: u32,
+    value: u32,
+    rotated: u32,
+}
+
+/// Both kinds.
+fn widths(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<[Widths; 2]> {
+    let all = Widths { key: h.n_embd_head_k, value: h.n_embd_head_v, rotated: h.n_rot };
+    let int = |key: &str, or: u32| Ok(gguf.u32(&arch.key(key))?.unwrap_or(or));
+    let sliding = Widths {
+        key: int("attention.key_length_swa", all.key)?,
+        value: int("attention.value_length_swa", all.value)?,
+        rotated: int("rope.dimension_count_swa", all.rotated)?,
+    };
+    Ok([all, sliding])
+}
+
+/// Checks them against each other.
+pub(super) fn check(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
+    if h.n_head.iter().all(|n| *n == 0) && !HEADLESS.contains(&arch.name) {
+        bail!(
+            GgufHeadCount,
+            "{} gives no layer a head; convert the model again",
+            arch.key("attention.head_count")
+        );
+    }
+    for Widths { key, value, rotated } in widths(gguf, arch, h)? {
+        if key != value && !MAY_DIFFER.contains(&arch.name) {
+            bail!(
+                GgufHeadCount,
+                "keys of {key} and values of {value} elements, which {} models cannot have ({}); convert the \
+                 model again",
+                arch.name,
+                arch.key("attention.key_length")
+            );
+        }
+        let all = ROTATE_ALL.contains(&arch.name);
+        let fits = rotated.is_multiple_of(2) && (1..=key).contains(&rotated);
+        if key > 0 && !ROTATE_NONE.contains(&arch.name) && (!fits || (all && rotated != key)) {
+            bail!(
+                GgufHeadCount,
+                "{} is {rotated} for heads of {key}; convert the model again",
+                arch.key("rope.dimension_count")
+            );
+        }
+    }
+    check_latent(gguf, arch, h)
+}
+
+/// Attention over a latent vector (multi-head latent attention): the cache keeps it, with the rotated part behind it.
+fn check_latent(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
+    let int = |key: &str| Ok(gguf.u32(&arch.key(key))?.unwrap_or(0));
+    let (key, value) = (int("attention.key_length_mla")?, int("attention.value_length_mla")?);
+    let rank = int("attention.kv_lora_rank")?;
+    if key == 0 && value == 0 {
+        return Ok(());
+    }
+    let fits = value > 0
+        && key > h.n_rot
+        && rank.checked_add(h.n_rot) == Some(h.n_embd_head_k)
+        && rank == h.n_embd_head_v;
+    if !fits {
+        bail!(
+            GgufHeadCount,
+            "latent attention of rank {rank} with {} rotated elements, keys of {key} and values of {value} does \
+             not fit {} and {} elements in the cache ({}); convert the model again",
+            h.n_rot,
+            h.n_embd_head_k,
+            h.n_embd_head_v,
+            arch.key("attention.key_length_mla")
+        );
+    }
+    Ok(())
+}
+
+/// Checks that keys and values are as wide as the heads together.
+pub(super) fn check_tensors(gguf: &Gguf, h: &Hparams, tensors: &Tensors) -> Result<()> {
+    let both = widths(gguf, Arch { name: &h.arch, family: h.family }, h)?;
+    // Layers that keep a state: what is projected there are no keys and values.
+    let states: HashSet<&str> = tensors
+        .keys()
+        .filter_map(|name| name.split_once(".ssm_"))
+        .map(|(layer, _)| layer)
+        .collect();
+    for (i, (q, kv)) in h.n_head.iter().zip(&h.n_head_kv).enumerate() {
+        let layer = format!("blk.{i}");
+        if *kv == 0 || states.contains(layer.as_str()) {
+            continue;
+        }
+        let [q, kv] = [q, kv].map(|n| u64::from(*n));
+        let rows = |w: Widths, part: &str| match part {
+            "attn_k" => u64::from(w.key) * kv,
+            "attn_v" => u64::from(w.value) * kv,
+            _ => u64::from(w.key) * (q + kv) + u64::from(w.value) * kv,
+        };
+        for part in ["attn_k", "attn_v", "attn_qkv"] {
+            let name = format!("{layer}.{part}.weight");
+            let Some(found) = tensors.get(name.as_str()).and_then(|t| t.dims.get(1)) else {
+                continue;
+            };
+            if both.iter().all(|w| rows(*w, part) != *found) {
+                bail!(
+                    GgufTensorMismatch,
+                    "tensor {name} has {found} rows, but the heads make {}; convert the model again",
+                    rows(both[0], part)
+                );
+            }
+        }
+    }
+    Ok(())
+}
