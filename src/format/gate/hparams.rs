@@ -79,12 +79,7 @@ pub(super) fn read(gguf: &Gguf, arch: Arch) -> Result<Hparams> {
 }
 
 /// One number for all layers, or one for each.
-pub(super) fn per_layer(
-    gguf: &Gguf,
-    arch: Arch,
-    key: &str,
-    n_layer: u32,
-) -> Result<Option<Vec<u32>>> {
+fn per_layer(gguf: &Gguf, arch: Arch, key: &str, n_layer: u32) -> Result<Option<Vec<u32>>> {
     let key = arch.key(key);
     let Some(array) = gguf.get(&key).and_then(|v| v.as_array()) else {
         return Ok(gguf.u32(&key)?.map(|v| vec![v; n_layer as usize]));

@@ -1,7 +1,7 @@
 //! What single architectures need besides: numbers that the engine takes for granted there.
 
 use super::arch::Arch;
-use super::hparams::{Hparams, per_layer};
+use super::hparams::Hparams;
 use crate::error::{Result, bail};
 use crate::format::gguf::Gguf;
 
@@ -27,12 +27,14 @@ const RANGES: &[Range] = &[
     },
     Range { archs: &["ernie4_5-moe"], key: "interleave_moe_layer_step", min: 1, max: MANY },
     Range { archs: &["glm5-next"], key: "attention.indexer.kpool", min: 2, max: MANY },
+    Range { archs: &["grovemoe"], key: "experts_per_group", min: 1, max: MANY },
     Range { archs: &["hrm_text"], key: "nextn_predict_layers", min: 0, max: 0 },
     Range { archs: &["hrm_text"], key: "hrm.layers_per_stack", min: 1, max: MANY },
     Range { archs: &["hrm_text"], key: "hrm.h_cycles", min: 1, max: MANY },
     Range { archs: &["hrm_text"], key: "hrm.l_cycles", min: 1, max: MANY },
     Range { archs: &["hy_v4"], key: "attention.key_length_mla", min: 1, max: MANY },
     Range { archs: &["hy_v4"], key: "attention.value_length_mla", min: 1, max: MANY },
+    Range { archs: &["afmoe"], key: "attention.sliding_window", min: 1, max: u32::MAX },
     // Without a window it takes a scale of attention for granted that only a window brings.
     Range { archs: &["llama4"], key: "attention.sliding_window", min: 1, max: u32::MAX },
     Range { archs: &["minimax-m3"], key: "attention.indexer.block_size", min: 1, max: MANY },
@@ -85,14 +87,12 @@ pub(super) fn check(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
         );
     }
     let fits = match arch.name {
-        "glm5-next" => {
+        "glm-dsa" | "glm5-next" => {
             let pool = int("attention.indexer.kpool")?;
             let whole = int("attention.indexer.top_k")?.checked_rem(pool).unwrap_or(0) == 0;
             // Layers without an index of their own use that of one before.
-            let own = per_layer(gguf, arch, "attention.indexer.types", h.n_layer)?;
-            let attention = h.n_head_kv.iter().position(|n| *n > 0);
-            let first = own.zip(attention).and_then(|(own, layer)| own.get(layer).copied());
-            whole && first != Some(0)
+            let attention = h.n_head_kv.iter().position(|n| *n > 0).unwrap_or(0);
+            whole && in_layer(gguf, &arch.key("attention.indexer.types"), attention) != Some(0)
         }
         "hrm_text" => {
             let layers = int("hrm.layers_per_stack")?.checked_mul(int("hrm.h_cycles")?);
@@ -121,6 +121,15 @@ pub(super) fn check(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
         );
     }
     check_others(gguf, arch)
+}
+
+/// The number of one layer; the array may have none for layers that are no part of the model proper.
+fn in_layer(gguf: &Gguf, key: &str, layer: usize) -> Option<u32> {
+    let value = gguf.get(key)?;
+    match value.as_array() {
+        Some(array) => array.to_u32s()?.get(layer).copied(),
+        None => gguf.u32(key).ok()?,
+    }
 }
 
 /// What are no integers.
