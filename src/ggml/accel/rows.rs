@@ -1,4 +1,4 @@
-//! The nodes of the table that work on each row by itself: norms, gates, and the rotation that tells positions.
+//! The nodes of the table that work on each row by itself: norms, gates, activations, and the rotation that tells positions.
 
 use std::ptr::null;
 
@@ -103,6 +103,34 @@ pub(super) unsafe fn gate_of(node: &sys::ggml_tensor) -> Option<GateForward> {
     Some(GateForward { curve, width, rows: count, x, x_stride, up, up_stride, y, y_stride })
 }
 
+/// SiLU or GELU without a gate.
+///
+/// # Safety
+/// As [`norm`].
+pub(super) unsafe fn activation(nodes: &Nodes<'_>) -> Option<Reading> {
+    let node = nodes.node();
+    let curve = match node.op_params[0] as sys::ggml_unary_op {
+        sys::GGML_UNARY_OP_SILU => Curve::Silu,
+        sys::GGML_UNARY_OP_GELU => Curve::Gelu,
+        _ => return None,
+    };
+    // SAFETY: by the contract of this function.
+    let x = unsafe { node.src[0].as_ref()? };
+    let (count, x_stride) = floats(x)?;
+    let (_, y_stride) = floats(node)?;
+    Some(Reading::alone(Kernel::Gate(GateForward {
+        curve,
+        width: node.ne[0] as usize,
+        rows: count,
+        x: x.data.cast_const().cast(),
+        x_stride,
+        up: null(),
+        up_stride: 0,
+        y: node.data.cast(),
+        y_stride,
+    })))
+}
+
 /// Rotation by one position a token, without YaRN.
 ///
 /// # Safety
@@ -160,3 +188,7 @@ fn strides(tensor: &sys::ggml_tensor) -> Option<[usize; 2]> {
 pub(super) fn floats(tensor: &sys::ggml_tensor) -> Option<(usize, usize)> {
     rows(tensor).filter(|_| tensor.type_ == sys::GGML_TYPE_F32)
 }
+
+#[cfg(test)]
+#[path = "rows_tests.rs"]
+mod tests;

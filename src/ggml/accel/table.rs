@@ -8,7 +8,7 @@ use super::experts::experts;
 use super::fused::{added, gated};
 use super::nodes::Nodes;
 use super::projections::projections;
-use super::rows::{gate, norm, rope};
+use super::rows::{activation, gate, norm, rope};
 use crate::kernels::attention::Attention;
 use crate::kernels::rows::{GateForward, NormForward, Rope};
 use crate::kernels::{
@@ -55,7 +55,7 @@ impl Reading {
 /// How a node is read, maybe with some that follow; `None`: shapes, types or memory are not what a kernel takes.
 type Read = unsafe fn(&Nodes<'_>) -> Option<Reading>;
 
-const TABLE: [(sys::ggml_op, Read); 9] = [
+const TABLE: [(sys::ggml_op, Read); 10] = [
     (sys::GGML_OP_MUL_MAT, gated),
     (sys::GGML_OP_MUL_MAT, added),
     (sys::GGML_OP_MUL_MAT, product),
@@ -64,6 +64,7 @@ const TABLE: [(sys::ggml_op, Read); 9] = [
     (sys::GGML_OP_RMS_NORM, projections),
     (sys::GGML_OP_RMS_NORM, norm),
     (sys::GGML_OP_GLU, gate),
+    (sys::GGML_OP_UNARY, activation),
     (sys::GGML_OP_ROPE, rope),
 ];
 

@@ -50,6 +50,11 @@ impl Builder {
         unsafe { sys::ggml_swiglu_split(self.computed, gate, up) }
     }
 
+    pub(super) fn activated(&self, x: Tensor, curve: sys::ggml_unary_op) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_unary(self.computed, x, curve) }
+    }
+
     pub(super) fn added(&self, a: Tensor, b: Tensor) -> Tensor {
         // SAFETY: as in `times`.
         unsafe { sys::ggml_add(self.computed, a, b) }
