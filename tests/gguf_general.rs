@@ -66,6 +66,8 @@ const FINE: &[(&str, &str, Change)] = &[
     ("zeros for norms that there are not, and no pooling", "cohere2", set!("attention.layer_norm_epsilon" = 0f32, "attention.group_norm_epsilon" = 0f32, "pooling_type" = u32::MAX)),
     ("no head where there is no attention", "mamba", set!("attention.head_count" = 0u32, "attention.head_count_kv" = 0u32)),
     ("layers with a state", "qwen3next", |raw, arch| { set!("ssm.time_step_rank" = 4u32, "ssm.group_count" = 2u32, "ssm.state_size" = 8u32, "ssm.inner_size" = 32u32)(raw, arch); raw.reshape("blk.0.attn_k.weight", &[64, 48]); add(raw, "blk.0.ssm_conv1d.weight", GgmlType::F32); }),
+    ("queries with gates", "afmoe", |raw, _| { raw.add_zeros("blk.0.attn_qkv.weight", &[64, 192]); }),
+    ("linear attention", "minimax-01", |raw, arch| { set!("rope.dimension_count" = 16u32)(raw, arch); raw.remove_tensor("blk.0.attn_k.weight"); raw.remove_tensor("blk.0.attn_v.weight"); raw.add_zeros("blk.0.attn_qkv.weight", &[64, 192]); }),
     ("a filter in full precision", "lfm2", |raw, _| add(raw, "blk.0.shortconv.conv.weight", GgmlType::F32)),
     ("a table in half precision", "deepseek4", |raw, _| add(raw, "blk.0.attn_compressor_ape.weight", GgmlType::F16)),
 ];

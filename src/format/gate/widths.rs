@@ -212,21 +212,27 @@ pub(super) fn check_tensors(gguf: &Gguf, h: &Hparams, tensors: &Tensors) -> Resu
             continue;
         }
         let [q, kv] = [q, kv].map(|n| u64::from(*n));
-        let rows = |w: Widths, part: &str| match part {
-            "attn_k" => u64::from(w.key) * kv,
-            "attn_v" => u64::from(w.value) * kv,
-            _ => u64::from(w.key) * (q + kv) + u64::from(w.value) * kv,
+        // As many rows as the first says, or the others: queries may have gates beside them, and layers with linear
+        // attention have all heads three times.
+        let rows = |w: Widths, part: &str| {
+            let [keys, values] = [w.key, w.value].map(|n| u64::from(n) * kv);
+            let queries = u64::from(w.key) * q;
+            match part {
+                "attn_k" => [keys; 3],
+                "attn_v" => [values; 3],
+                _ => [queries + keys + values, 2 * queries + keys + values, 3 * queries],
+            }
         };
         for part in ["attn_k", "attn_v", "attn_qkv"] {
             let name = format!("{layer}.{part}.weight");
             let Some(found) = tensors.get(name.as_str()).and_then(|t| t.dims.get(1)) else {
                 continue;
             };
-            if both.iter().all(|w| rows(*w, part) != *found) {
+            if both.iter().all(|w| !rows(*w, part).contains(found)) {
                 bail!(
                     GgufTensorMismatch,
                     "tensor {name} has {found} rows, but the heads make {}; convert the model again",
-                    rows(both[0], part)
+                    rows(both[0], part)[0]
                 );
             }
         }
