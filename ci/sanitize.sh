@@ -122,6 +122,6 @@ step "malformed.c" program tests/sanitize/malformed.c "$model" || true
 step "hello.c" program examples/hello.c "$model" || true
 step "C programs" tests capi_programs || true
 step "unit tests" cargo test --locked --release --target "$host" --lib || true
-step "bad files" tests gguf_structure gguf_model gguf_split gguf_adapter gguf_valid || true
+step "bad files" tests gguf_structure gguf_model gguf_general gguf_split gguf_adapter gguf_valid || true
 NESTLING_FUZZ_CASES=${NESTLING_FUZZ_CASES:-1000} step "mutated models" tests fuzz_smoke || true
 finish
