@@ -147,7 +147,7 @@ fn check_others(gguf: &Gguf, arch: Arch) -> Result<()> {
     }
     if arch.name == "bailingmoe3" {
         let key = arch.key("kda.safe_gate");
-        if gguf.bool(&key)? != Some(true) {
+        if gguf.bool(&key)? == Some(false) {
             bail!(GgufHyperParameter, "{key} must be true; the engine runs no other gate");
         }
         let key = arch.key("kda.gate_lower_bound");

@@ -6,7 +6,9 @@ use crate::format::gguf::{GgmlType, TensorInfo};
 
 pub(super) fn check(tensors: &Tensors) -> Result<()> {
     for t in tensors.values() {
-        let usable = if t.dims.iter().skip(1).all(|d| *d == 1) || is_elementwise(&t.name) {
+        // A classifier of one label is a matrix of one row.
+        let is_row = t.dims.iter().skip(1).all(|d| *d == 1) && t.name != "cls.output.weight";
+        let usable = if is_row || is_elementwise(&t.name) {
             // Norms, biases and scales enter sums and products, which exist for F32 only.
             matches!(t.ggml_type, GgmlType::F32 | GgmlType::I32 | GgmlType::I64)
         } else {

@@ -13,7 +13,6 @@ use crate::format::gguf::Gguf;
 const MAY_DIFFER: &[&str] = &[
     "bailingmoe3",
     "deepseek2",
-    "deepseek2-ocr",
     "deepseek32",
     "dots3note",
     "glm-dsa",
@@ -68,10 +67,7 @@ const ROTATE_ALL: &[&str] = &[
     "maincoder",
     "mellum",
     "minicpm",
-    "minimax-01",
-    "minimax-m2",
     "mistral3",
-    "nemotron",
     "olmo",
     "olmo2",
     "olmoe",
@@ -93,10 +89,11 @@ const ROTATE_ALL: &[&str] = &[
     "xverse",
 ];
 
-/// Architectures that rotate nothing, whatever their files say.
+/// Architectures that rotate nothing, or what follows from their heads alone, whatever their files say.
 const ROTATE_NONE: &[&str] = &[
     "arwkv7",
     "bloom",
+    "deepseek2-ocr",
     "glm5-next",
     "jais",
     "jamba",
@@ -179,18 +176,14 @@ fn check_latent(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
     if key == 0 && value == 0 {
         return Ok(());
     }
-    let fits = value > 0
-        && key > h.n_rot
-        && rank.checked_add(h.n_rot) == Some(h.n_embd_head_k)
-        && rank == h.n_embd_head_v;
+    let fits = value > 0 && key > h.n_rot && rank.checked_add(h.n_rot) == Some(h.n_embd_head_k);
     if !fits {
         bail!(
             GgufHeadCount,
             "latent attention of rank {rank} with {} rotated elements, keys of {key} and values of {value} does \
-             not fit {} and {} elements in the cache ({}); convert the model again",
+             not fit {} elements in the cache ({}); convert the model again",
             h.n_rot,
             h.n_embd_head_k,
-            h.n_embd_head_v,
             arch.key("attention.key_length_mla")
         );
     }
