@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::product::{GROUP, Way};
-use super::rows::{AddForward, Curve, GateForward};
+use super::rows::{AddForward, Curve, GateForward, NormForward};
 use super::{Crew, Level, Need, Product, Queue, Scratch, Vectors, Weight, gemm, gemv};
 
 #[cfg(test)]
@@ -21,9 +21,12 @@ pub(crate) enum Then {
     Add(Vectors),
 }
 
-/// A product and what is done with its values: what the operations compute one after the other, to the bit.
+/// A product with what comes before it and what is done with its values: what the operations compute one after the other, to
+/// the bit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FusedProduct {
+    /// What gives the vectors, if they are not there: many of them. It need not say where they go.
+    pub norm: Option<NormForward>,
     /// With the place of the result, which may be where the vectors are.
     pub product: Product,
     pub then: Then,
@@ -33,6 +36,11 @@ pub(crate) struct FusedProduct {
 const ROWS: usize = 1024;
 
 impl FusedProduct {
+    /// A product of vectors that are there.
+    pub(crate) fn new(product: Product, then: Then) -> Self {
+        Self { norm: None, product, then }
+    }
+
     /// The memory to work with; `None` where the operations are to be computed by themselves.
     pub(crate) fn need(&self, level: Level) -> Option<Need> {
         let Product { weight, y, .. } = self.product;
@@ -51,6 +59,7 @@ impl FusedProduct {
         }
         // How many vectors are read before the first result is written.
         let (first, need) = match way {
+            Way::Few if self.norm.is_some() => return None,
             Way::Few => (GROUP, self.need_of_few(level)?),
             Way::Many => (gemm::TOGETHER, gemm::need_fused(self, level)?),
         };
@@ -64,16 +73,30 @@ impl FusedProduct {
     /// # Safety
     /// As for [`Product::run`], with all weights and vectors.
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, scratch: Scratch) {
-        let mut queue = Queue::new(0);
+        // SAFETY: the caller's.
+        unsafe { self.run_in(level, crew, scratch, &mut Queue::new(0)) }
+    }
+
+    /// As [`FusedProduct::run`], as one of several products of a crew.
+    ///
+    /// # Safety
+    /// As for [`Product::run_in`], with all weights and vectors.
+    pub(super) unsafe fn run_in(
+        &self,
+        level: Level,
+        crew: Crew<'_>,
+        scratch: Scratch,
+        queue: &mut Queue,
+    ) {
         // SAFETY: the caller's; groups are products with some of the tokens.
         unsafe {
             match self.product.way_of(level) {
                 Some(Way::Few) => {
                     for first in (0..self.product.tokens).step_by(GROUP) {
-                        self.group(first).run_few(level, crew, scratch, &mut queue);
+                        self.group(first).run_few(level, crew, scratch, queue);
                     }
                 }
-                Some(Way::Many) => gemm::run_fused(self, level, crew, scratch, &mut queue),
+                Some(Way::Many) => gemm::run_fused(self, level, crew, scratch, queue),
                 None => {}
             }
         }
@@ -122,7 +145,7 @@ impl FusedProduct {
 
     /// The same with a few of the tokens.
     fn group(&self, first: usize) -> Self {
-        Self { product: self.product.group(first), then: self.then.from(first) }
+        Self { product: self.product.group(first), then: self.then.from(first), ..*self }
     }
 
     /// The memory for a few tokens: the places of each product.

@@ -73,7 +73,7 @@ impl Case {
             Kind::AddInPlace => Then::Add(product.y),
             Kind::AddOne => Then::Add(Vectors::to_read(other, 0)),
         };
-        FusedProduct { product, then }
+        FusedProduct::new(product, then)
     }
 
     /// The values with what lies between them. `None`: no kernel.

@@ -72,7 +72,7 @@ impl Case {
             };
             let x = Vectors::to_read(std::ptr::null(), width);
             let product = Product { weight, x, tokens, y, to_bytes: true, is_packed: false };
-            *slot = Some(FusedProduct { product, then });
+            *slot = Some(FusedProduct::new(product, then));
         }
         let factors = if self.has_factors { data.factors.as_ptr() } else { std::ptr::null() };
         let norm = NormForward {
@@ -123,6 +123,12 @@ impl Case {
         for threads in [1, 3] {
             let Some(found) = self.run(level, threads) else { return false };
             let what = format!("{:?} {level:?} {} {threads}", self.kinds, self.tokens);
+            assert!(
+                found
+                    .iter()
+                    .zip(self.kinds)
+                    .all(|(y, kind)| { y.iter().all(|y| y.is_nan() == kind.is_none()) })
+            );
             assert!(bits(found) == bits(self.expected(level)), "{what}");
         }
         true
@@ -160,12 +166,38 @@ fn they_are_what_the_operations_give() {
 }
 
 #[test]
-fn what_is_no_projection_of_a_few_vectors_is_not_offered() {
+fn many_vectors_are_normed_where_they_are_packed() {
+    use WeightType::*;
+    for level in levels() {
+        for (_, weight_type) in WeightType::KNOWN {
+            let other = if weight_type.block() == 1 { Q8_0 } else { F16 };
+            let gate = [Some(Kind::Gated([weight_type; 2])), None, None];
+            let three =
+                [Kind::Alone, Kind::Biased, Kind::Alone].map(|kind| Some(kind(weight_type)));
+            let mixed = [Some(Kind::Alone(weight_type)), Some(Kind::Alone(other)), None];
+            for (tokens, width) in [(33, 256), (40, 512), (600, 256)] {
+                let has =
+                    |kinds| Case { kinds, width, tokens, has_factors: tokens != 40 }.check(level);
+                let what = format!("{weight_type:?} {level:?} {tokens}");
+                assert!(has(gate), "{what}");
+                // Not where they would be packed twice: more than are packed at a time, or in another form.
+                assert_eq!(has(three), tokens < 600, "{what}");
+                assert!(!has(mixed) || (level != Level::Avx2 && tokens < 600), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_projection_is_not_offered() {
     for level in levels() {
         let kinds = [Some(Kind::Alone(WeightType::Q8_0)), None, None];
         let case = |tokens| Case { kinds, width: 64, tokens, has_factors: true };
         assert!(case(8).run(level, 1).is_some());
-        assert!(case(9).run(level, 1).is_none(), "more than a few");
+        assert!(case(9).run(level, 1).is_none(), "more than a few, less than many");
+        let either =
+            Case { kinds: [Some(Kind::Alone(WeightType::Q4_0)), kinds[0], None], ..case(9) };
+        assert!(either.run(level, 1).is_none(), "a few of one, and maybe many of the other");
         assert!(Case { kinds: [None; 3], ..case(1) }.run(level, 1).is_none(), "no product");
         let mut data = case(1).data();
         let mut projections = case(1).projections(&mut data);

@@ -29,7 +29,7 @@ pub(super) unsafe fn gated(nodes: &Nodes<'_>) -> Option<Reading> {
     let is_one_shape = (gating.rows, gating.width) == (gate.tokens, gate.weight.rows);
     let product = Product { y: Vectors::new(gating.y, gating.y_stride), ..gate };
     let then = Then::Gate { up: up.weight, curve: gating.curve };
-    is_one_shape.then(|| Reading::of_first(3, Kernel::Fused(FusedProduct { product, then })))
+    is_one_shape.then(|| Reading::of_first(3, Kernel::Fused(FusedProduct::new(product, then))))
 }
 
 /// A product to which the next node adds as many vectors, or one vector to each of its own.
@@ -57,7 +57,7 @@ pub(super) unsafe fn added(nodes: &Nodes<'_>) -> Option<Reading> {
     let stride = if is_one { 0 } else { stride };
     let then = Then::Add(Vectors::to_read(other.data.cast_const().cast(), stride));
     let product = Product { y: Vectors::new(last.data.cast(), y_stride), ..product };
-    Some(Reading::of_first(2, Kernel::Fused(FusedProduct { product, then })))
+    Some(Reading::of_first(2, Kernel::Fused(FusedProduct::new(product, then))))
 }
 
 /// Whether the first nodes are all computed, and all but the last of these are read by one of them alone.

@@ -21,9 +21,6 @@ pub(super) unsafe fn projections(nodes: &Nodes<'_>) -> Option<Reading> {
         return None;
     };
     let (normed, mut reads) = (nodes.at(at)?, nodes.reads(at)?);
-    if norm.rows > Projections::MOST {
-        return None;
-    }
     let mut all = Box::new(Projections { norm, products: [None; 3] });
     let mut slots = all.products.iter_mut();
     let (mut next, mut last) = (at + 1, None);
@@ -76,7 +73,7 @@ unsafe fn projection(
     // SAFETY: as above.
     let product = unsafe { product_of(node)? };
     let reading = Reading::alone(Kernel::Product(product));
-    Some((reading, FusedProduct { product, then: Then::Nothing }))
+    Some((reading, FusedProduct::new(product, Then::Nothing)))
 }
 
 /// Whether a node may be computed after a product that comes after it in the graph.

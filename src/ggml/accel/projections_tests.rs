@@ -51,7 +51,9 @@ fn products_are_read_with_their_norm() {
         ("one", |of, x| vec![of.times(of.normed(x), 32)], (0b111, 2, 1)),
     ];
     for (what, build, expected) in cases {
-        assert_eq!(read(&Graph::new(1, build)), Some(expected), "{what}");
+        for count in [1, 8, 9, 512] {
+            assert_eq!(read(&Graph::new(count, build)), Some(expected), "{what}, {count} vectors");
+        }
     }
 }
 
@@ -87,8 +89,8 @@ fn a_norm_is_computed_where_something_else_needs_it() {
         }),
     ];
     for (what, build) in cases {
-        assert_eq!(read(&Graph::new(1, build)), None, "{what}");
+        for count in [1, 9] {
+            assert_eq!(read(&Graph::new(count, build)), None, "{what}, {count} vectors");
+        }
     }
-    let many: Build = |of, x| vec![of.times(of.normed(x), 96)];
-    assert_eq!(read(&Graph::new(9, many)), None, "many vectors");
 }

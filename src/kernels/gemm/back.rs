@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::super::{Crew, Need, ProductBack, Queue, Scratch, Vectors};
 use super::kernel::{BackKernel, Rows};
-use super::pack::{self, Tokens};
+use super::pack::{self, Source, Tokens};
 use super::plan::{self, Parts};
 use super::sweep::sweep;
 
@@ -76,7 +76,7 @@ impl<'a, K: BackKernel> Back<'a, K> {
                 let tokens = Tokens::new::<K>(block.len(), rows.len(), scratch.shared);
                 let dy = dy.from(block.start).elements(rows.start);
                 // SAFETY: the caller's.
-                unsafe { tokens.pack_together::<K>(dy, crew, own.between) };
+                unsafe { tokens.pack_together::<K>(Source::Vectors(dy), crew, own.between) };
                 let dx = dx.from(block.start);
                 let splits = plan::splits::<K>(groups.count(), crew.count, &tokens);
                 while let Some(piece) = queue.next(&crew, groups.count() * splits) {

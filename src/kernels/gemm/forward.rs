@@ -7,7 +7,7 @@ use super::super::{
     Crew, FusedProduct, Level, Need, Product, Queue, Scratch, Then, Vectors, Weight,
 };
 use super::kernel::{Kernel, Rows};
-use super::pack::{self, Tokens};
+use super::pack::{self, Source, Tokens};
 use super::plan::{self, Parts};
 use super::sweep::sweep;
 
@@ -54,8 +54,18 @@ impl<'a, K: Kernel> Forward<'a, K> {
         let tokens = Parts::of_tokens(self.product.tokens).most();
         let words = K::words(self.product.weight.width);
         let panels = self.together() * self.weights().count();
-        let own = Rows::words::<K>() + panels * K::LANES * (K::WORDS + tokens);
+        // While tokens are packed, those of a tile may be where sums are afterwards.
+        let is_normed = self.fused.is_some_and(|(fused, _)| fused.norm.is_some());
+        let normed = if is_normed { K::TOKENS * self.product.weight.width } else { 0 };
+        let sums = normed.max(panels * K::LANES * tokens);
+        let own = Rows::words::<K>() + panels * K::LANES * K::WORDS + sums;
         Need { shared: 4 * tokens * words, own: 4 * own }
+    }
+
+    /// What is done with the values, if they are not the results.
+    fn then(&self) -> Option<(Then, Level)> {
+        let then = self.fused.map(|(fused, level)| (fused.then, level));
+        then.filter(|(then, _)| !matches!(then, Then::Nothing))
     }
 
     /// The weights that meet the same tokens.
@@ -77,7 +87,7 @@ impl<'a, K: Kernel> Forward<'a, K> {
     /// # Safety
     /// The processor has the kernel's level; as for [`Product::run`].
     pub(super) unsafe fn run(&self, crew: Crew<'_>, scratch: Scratch, queue: &mut Queue) {
-        let Product { weight, x, y, .. } = *self.product;
+        let Product { weight, y, .. } = *self.product;
         let together = self.together();
         let panels = scratch.own.cast::<u32>().wrapping_add(Rows::words::<K>());
         let sums = panels.wrapping_add(together * self.weights().count() * K::LANES * K::WORDS);
@@ -86,9 +96,12 @@ impl<'a, K: Kernel> Forward<'a, K> {
             let tokens = Tokens::new::<K>(some.len(), weight.width, scratch.shared);
             if !self.product.is_packed {
                 // SAFETY: the caller's.
-                unsafe { tokens.pack_together::<K>(x.from(some.start), crew, own.between) };
+                unsafe {
+                    let source = self.source(some.start, own.sums);
+                    tokens.pack_together::<K>(source, crew, own.between);
+                }
             }
-            let then = self.fused.map(|(fused, level)| (fused.then.from(some.start), level));
+            let then = self.then().map(|(then, level)| (then.from(some.start), level));
             let block = Block { tokens, y: y.from(some.start), then };
             let groups = weight.rows.div_ceil(together * K::LANES);
             let splits = plan::splits::<K>(groups, crew.count, &block.tokens);
@@ -99,6 +112,14 @@ impl<'a, K: Kernel> Forward<'a, K> {
                 // SAFETY: the caller's; every piece is one thread's.
                 unsafe { self.group(rows, &block, tiles, &own) };
             }
+        }
+    }
+
+    /// The vectors from one on. `room` is for those of a tile.
+    fn source(&self, first: usize, room: *mut f32) -> Source {
+        match self.fused.and_then(|(fused, level)| Some((fused.norm?, level))) {
+            Some((norm, level)) => Source::Normed(norm.from(first), level, room),
+            None => Source::Vectors(self.product.x.from(first)),
         }
     }
 

@@ -3,7 +3,8 @@
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Range;
 
-use super::super::{Crew, Vectors, Weight, WeightType};
+use super::super::rows::NormForward;
+use super::super::{Crew, Level, Vectors, Weight, WeightType};
 use super::kernel::{Kernel, Rows};
 
 /// Packs elements of at most `SIDE` rows: word `w` of row `r` goes to `to[w * to_stride + r]`.
@@ -108,6 +109,34 @@ pub(super) fn fetch(weight: &Weight, row: usize, elements: &Range<usize>) {
     }
 }
 
+/// The vectors that are packed.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    /// As they are.
+    Vectors(Vectors),
+    /// Each normed at a level first, for which this thread has room.
+    Normed(NormForward, Level, *mut f32),
+}
+
+impl Source {
+    /// Those of some tokens, and which of the vectors given they are.
+    ///
+    /// # Safety
+    /// They are there. If they are to be normed, the processor has the level, and there is room for all of them.
+    unsafe fn of(&self, tokens: Range<usize>) -> (Vectors, Range<usize>) {
+        match *self {
+            Self::Vectors(vectors) => (vectors, tokens),
+            Self::Normed(norm, level, room) => {
+                let (width, count) = (norm.width, tokens.len());
+                let y = room.wrapping_sub(tokens.start * width);
+                // SAFETY: the caller's.
+                unsafe { NormForward { y, y_stride: width, ..norm }.run_rows(level, tokens) };
+                (Vectors::new(room, width), 0..count)
+            }
+        }
+    }
+}
+
 /// Vectors of some tokens, packed in tiles as the kernel reads them: for each word that of every token of the tile,
 /// or for each group of words those of every token.
 pub(super) struct Tokens {
@@ -149,17 +178,18 @@ impl Tokens {
     /// Packs them together with the crew's other threads, when none reads what was packed before.
     ///
     /// # Safety
-    /// The processor has the kernel's level. There are as many vectors, and there is room for their words; `between` holds
-    /// rows before they are transposed.
+    /// The processor has the kernel's level. There are as many vectors, and there is room for their words, and for those of a
+    /// tile where they are normed; `between` holds rows before they are transposed.
     pub(super) unsafe fn pack_together<K: Kernel>(
         &self,
-        vectors: Vectors,
+        source: Source,
         crew: Crew<'_>,
         between: Rows,
     ) {
         crew.wait();
         for tile in crew.share(self.tiles, 1) {
-            let tokens = self.of_tiles(&(tile..tile + 1));
+            // SAFETY: the caller's.
+            let (vectors, tokens) = unsafe { source.of(self.of_tiles(&(tile..tile + 1))) };
             for start in (0..self.width).step_by(K::ELEMENTS) {
                 let end = (start + K::ELEMENTS).min(self.width);
                 // SAFETY: the caller's; an f32 is a block of its own, and the tile is this thread's.

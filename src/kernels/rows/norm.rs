@@ -28,6 +28,13 @@ impl NormForward {
         (level >= Level::Avx2).then_some(Need::default())
     }
 
+    /// The same from row `first` on.
+    pub(crate) fn from(self, first: usize) -> Self {
+        let (x, y) = (first * self.x_stride, first * self.y_stride);
+        let rows = self.rows.saturating_sub(first);
+        Self { rows, x: self.x.wrapping_add(x), y: self.y.wrapping_add(y), ..self }
+    }
+
     /// Computes this thread's share.
     ///
     /// # Safety
