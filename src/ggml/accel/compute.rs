@@ -42,8 +42,8 @@ pub(super) struct Records {
     all: Vec<Record>,
 }
 
-/// Nodes that are computed with another, at most: those of a norm, and of three products and what follows each.
-const MOST_OTHERS: usize = 10;
+/// Nodes that are computed with another, at most: such as those of a norm, and of three products and what follows each.
+pub(super) const MOST_OTHERS: usize = 10;
 
 /// What the kernels of a graph need at most.
 ///

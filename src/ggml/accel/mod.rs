@@ -23,6 +23,7 @@ mod table;
 #[cfg(test)]
 #[cfg(target_arch = "x86_64")]
 mod testing;
+mod weighted;
 
 pub(crate) use link::Link;
 pub(super) use room::Room;

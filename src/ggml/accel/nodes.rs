@@ -69,9 +69,13 @@ impl<'a> Nodes<'a> {
 
     /// How many nodes of the whole graph read the result of the `i`th; `None`: others may read it, too.
     pub(super) fn reads(&self, i: usize) -> Option<usize> {
+        self.uses(i).filter(|_| self.after(i).is_some_and(|node| node.view_src.is_null()))
+    }
+
+    /// As [`reads`](Self::reads), also of a view, whose memory others may read as well.
+    pub(super) fn uses(&self, i: usize) -> Option<usize> {
         let node = self.after(i)?;
-        let is_output = node.flags & sys::GGML_TENSOR_FLAG_OUTPUT as i32 != 0;
-        if is_output || !node.view_src.is_null() {
+        if node.flags & sys::GGML_TENSOR_FLAG_OUTPUT as i32 != 0 {
             return None;
         }
         let place = self.graph.visited.place(node)?;

@@ -176,8 +176,8 @@ pub(super) unsafe fn rope(nodes: &Nodes<'_>) -> Option<Reading> {
     Some(Reading::alone(Kernel::Rope(rope)))
 }
 
-/// The floats from one head to the next, and from one token to the next.
-fn strides(tensor: &sys::ggml_tensor) -> Option<[usize; 2]> {
+/// The floats from one head, or another part of a token, to the next, and from one token to the next.
+pub(super) fn strides(tensor: &sys::ggml_tensor) -> Option<[usize; 2]> {
     let [float, head, token, _] = tensor.nb;
     let fits = tensor.type_ == sys::GGML_TYPE_F32 && float == size_of::<f32>();
     let aligned = head.is_multiple_of(float) && token.is_multiple_of(float);

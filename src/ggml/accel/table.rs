@@ -9,8 +9,9 @@ use super::fused::{added, gated};
 use super::nodes::Nodes;
 use super::projections::projections;
 use super::rows::{activation, gate, norm, rope};
+use super::weighted::weighted;
 use crate::kernels::attention::Attention;
-use crate::kernels::rows::{GateForward, NormForward, Rope};
+use crate::kernels::rows::{GateForward, NormForward, Rope, WeightedSum};
 use crate::kernels::{
     Crew, ExpertProduct, FusedProduct, Level, Need, Product, Projections, Scratch, Vectors, Weight,
     WeightType,
@@ -21,6 +22,7 @@ pub(super) enum Kernel {
     Product(Product),
     Fused(FusedProduct),
     Experts(ExpertProduct),
+    WeightedSum(WeightedSum),
     Attention(Attention),
     Norm(NormForward),
     Projections(Box<Projections>),
@@ -55,11 +57,12 @@ impl Reading {
 /// How a node is read, maybe with some that follow; `None`: shapes, types or memory are not what a kernel takes.
 type Read = unsafe fn(&Nodes<'_>) -> Option<Reading>;
 
-const TABLE: [(sys::ggml_op, Read); 10] = [
+const TABLE: [(sys::ggml_op, Read); 11] = [
     (sys::GGML_OP_MUL_MAT, gated),
     (sys::GGML_OP_MUL_MAT, added),
     (sys::GGML_OP_MUL_MAT, product),
     (sys::GGML_OP_MUL_MAT_ID, experts),
+    (sys::GGML_OP_MUL, weighted),
     (sys::GGML_OP_FLASH_ATTN_EXT, attention),
     (sys::GGML_OP_RMS_NORM, projections),
     (sys::GGML_OP_RMS_NORM, norm),
@@ -100,6 +103,7 @@ impl Kernel {
             Self::Product(product) => product.need(level),
             Self::Fused(product) => product.need(level),
             Self::Experts(product) => product.need(level),
+            Self::WeightedSum(sum) => sum.need(level),
             Self::Attention(attention) => attention.need(level),
             Self::Norm(norm) => norm.need(level),
             Self::Projections(all) => all.need(level),
@@ -121,6 +125,7 @@ impl Kernel {
                 Self::Product(product) => product.run(level, crew, scratch),
                 Self::Fused(product) => product.run(level, crew, scratch),
                 Self::Experts(product) => product.run(level, crew, scratch),
+                Self::WeightedSum(sum) => sum.run(level, crew, scratch),
                 Self::Attention(attention) => attention.run(level, crew, scratch),
                 Self::Norm(norm) => norm.run(level, crew, scratch),
                 Self::Projections(all) => all.run(level, crew, scratch),

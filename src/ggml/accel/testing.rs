@@ -77,6 +77,29 @@ impl Builder {
         unsafe { sys::ggml_mul(self.computed, sys::ggml_rms_norm(self.computed, x, 1e-5), factors) }
     }
 
+    /// Vectors for so many terms of so many tokens, made from what is given.
+    pub(super) fn terms(&self, [width, terms, tokens]: [i64; 3]) -> Tensor {
+        // SAFETY: as in `matrix`.
+        let given = unsafe {
+            sys::ggml_new_tensor_3d(self.given, sys::GGML_TYPE_F32, width, terms, tokens)
+        };
+        self.squared(given)
+    }
+
+    pub(super) fn multiplied(&self, a: Tensor, b: Tensor) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_mul(self.computed, a, b) }
+    }
+
+    /// The vectors of one term of each token.
+    pub(super) fn term(&self, x: Tensor, i: usize) -> Tensor {
+        // SAFETY: as in `times`; the term is one of the tensor's.
+        unsafe {
+            let (width, tokens, strides) = ((*x).ne[0], (*x).ne[2], (*x).nb);
+            sys::ggml_view_2d(self.computed, x, width, tokens, strides[2], i * strides[1])
+        }
+    }
+
     /// Lets the result of a node be wanted by who has the graph.
     pub(super) fn wanted(&self, node: Tensor) -> Tensor {
         // SAFETY: as in `times`.

@@ -8,11 +8,13 @@ mod add;
 mod gate;
 mod norm;
 mod rope;
+mod weighted_sum;
 
 pub(crate) use add::AddForward;
 pub(crate) use gate::{Curve, GateForward, sigmoid_part};
 pub(crate) use norm::{NormForward, inverse};
 pub(crate) use rope::Rope;
+pub(crate) use weighted_sum::WeightedSum;
 
 #[cfg(test)]
 mod rope_tests;

@@ -131,3 +131,54 @@ fn norms_make_rows_of_one_size() {
         }
     }
 }
+
+#[test]
+fn weighted_rows_are_added_from_the_left() {
+    for level in levels() {
+        for ([width, from, to], rows, threads) in SHAPES {
+            for terms in [1, 2, 8] {
+                let x = Rows::random(rows * terms, [width, from], 3.0, 1);
+                let weights = Rows::random(rows, [terms, terms + 1], 1.0, 2);
+                let mut y = Rows::empty(rows, [width, to]);
+                let sum = &Together(WeightedSum {
+                    width,
+                    rows,
+                    terms,
+                    x: x.data.as_ptr(),
+                    x_strides: [from, terms * from],
+                    weights: weights.data.as_ptr(),
+                    weight_strides: [1, terms + 1],
+                    y: y.data.as_mut_ptr(),
+                    y_stride: to,
+                });
+                let need = sum.get().need(level).expect("a kernel");
+                // SAFETY: the rows are as many and as long as they say; the level is one of the processor's.
+                run_crew(threads, need, |crew, s| unsafe { sum.get().run(level, crew, s) });
+                let all: Vec<&[f32]> = x.rows().collect();
+                let pairs = all.chunks(terms).zip(weights.rows());
+                // To the bit: what the operations one after the other would give.
+                let expected = pairs.flat_map(|(terms, weights)| {
+                    (0..width).map(move |i| {
+                        let products = terms.iter().zip(weights).map(|(x, w)| x[i] * w);
+                        products.reduce(|sum, x| sum + x).expect("a term")
+                    })
+                });
+                let expected: Vec<f32> = expected.collect();
+                assert_eq!(y.rows().flatten().copied().collect::<Vec<_>>(), expected, "{level:?}");
+                y.assert_gaps();
+                // With the weights where results go.
+                let floats = (rows * to).max(rows * (terms + 1));
+                let mut both = vec![0f32; floats];
+                both[..weights.data.len()].copy_from_slice(&weights.data);
+                let at = both.as_mut_ptr();
+                let sum = &Together(WeightedSum { weights: at, y: at, ..*sum.get() });
+                let need = sum.get().need(level).expect("a kernel");
+                assert!(need.own > 0);
+                // SAFETY: as above.
+                run_crew(threads, need, |crew, s| unsafe { sum.get().run(level, crew, s) });
+                let found = both[..rows * to].chunks(to).flat_map(|row| &row[..width]);
+                assert_eq!(found.copied().collect::<Vec<_>>(), expected, "{level:?}");
+            }
+        }
+    }
+}
