@@ -45,7 +45,31 @@ fn latent(raw: &mut Raw, arch: &str) {
         for part in ["attn_k", "attn_v"] {
             raw.remove_tensor(&format!("blk.{layer}.{part}.weight"));
         }
+        raw.reshape(&format!("blk.{layer}.attn_q.weight"), &[64, 96]);
     }
+}
+
+/// For layers with a window, beside the others.
+fn latent_in_window(raw: &mut Raw, arch: &str) {
+    set!(
+        "attention.key_length_mla_swa" = 24u32,
+        "attention.value_length_mla_swa" = 16u32,
+        "attention.kv_lora_rank_swa" = 16u32,
+        "attention.key_length_swa" = 24u32,
+        "attention.value_length_swa" = 16u32,
+        "rope.dimension_count_swa" = 8u32
+    )(raw, arch);
+}
+
+/// Embeddings of each token's last two and three tokens.
+fn ngrams(raw: &mut Raw, arch: &str) {
+    set!(
+        "ssm.time_step_rank" = 1u32,
+        "ssm.group_count" = 1u32,
+        "ple.ngram_size" = 3u32,
+        "ple.heads_per_ngram" = 2u32,
+        "embedding_length_per_layer_input" = 16u32
+    )(raw, arch);
 }
 
 /// Adds a tensor of two rows to the first layer.
@@ -67,6 +91,9 @@ const FINE: &[(&str, &str, Change)] = &[
     ("no head where there is no attention", "mamba", set!("attention.head_count" = 0u32, "attention.head_count_kv" = 0u32)),
     ("layers with a state", "qwen3next", |raw, arch| { set!("ssm.time_step_rank" = 4u32, "ssm.group_count" = 2u32, "ssm.state_size" = 8u32, "ssm.inner_size" = 32u32)(raw, arch); raw.reshape("blk.0.attn_k.weight", &[64, 48]); add(raw, "blk.0.ssm_conv1d.weight", GgmlType::F32); }),
     ("queries with gates", "afmoe", |raw, _| { raw.add_zeros("blk.0.attn_qkv.weight", &[64, 192]); }),
+    ("queries with gates in a weight of their own", "afmoe", |raw, _| { raw.reshape("blk.0.attn_q.weight", &[64, 128]); }),
+    ("latent attention in a window", "dots3note", |raw, arch| { latent(raw, arch); latent_in_window(raw, arch); }),
+    ("n-grams as wide as the residual stream", "qwen4exp", |raw, arch| { ngrams(raw, arch); }),
     ("linear attention", "minimax-01", |raw, arch| { set!("rope.dimension_count" = 16u32)(raw, arch); raw.remove_tensor("blk.0.attn_k.weight"); raw.remove_tensor("blk.0.attn_v.weight"); raw.add_zeros("blk.0.attn_qkv.weight", &[64, 192]); }),
     ("half of a head rotates where an assert is commented out", "minimax-m2", set!("rope.dimension_count" = 8u32)),
     ("no rotated width where the graph takes that of heads", "deepseek2-ocr", set!("rope.dimension_count" = 0u32)),
@@ -89,6 +116,9 @@ const REFUSED: &[(&str, &str, Code, Change)] = &[
     ("latent keys that do not fit the cache", "deepseek2", Code::GgufHeadCount, |raw, arch| { latent(raw, arch); set!("attention.key_length" = 48u32)(raw, arch); }),
     ("latent keys that only rotate", "deepseek2", Code::GgufHeadCount, |raw, arch| { latent(raw, arch); set!("attention.key_length_mla" = 8u32)(raw, arch); }),
     ("latent keys without values", "mistral4", Code::GgufHeadCount, |raw, arch| { latent(raw, arch); set!("attention.value_length_mla" = 0u32)(raw, arch); }),
+    ("latent keys of a window that do not fit the cache", "dots3note", Code::GgufHeadCount, |raw, arch| { latent(raw, arch); latent_in_window(raw, arch); set!("attention.key_length_swa" = 32u32)(raw, arch); }),
+    ("shorter n-grams than embeddings are for", "qwen4exp", Code::GgufHyperParameter, |raw, arch| { ngrams(raw, arch); set!("ple.ngram_size" = 2u32)(raw, arch); }),
+    ("narrower queries than heads", "arctic", Code::GgufTensorMismatch, |raw, _| { raw.reshape("blk.1.attn_q.weight", &[64, 32]); }),
     ("narrower keys than heads", "command-r", Code::GgufTensorMismatch, |raw, _| { raw.reshape("blk.1.attn_k.weight", &[64, 8]); }),
     ("heads of another width everywhere", "gemma2", Code::GgufTensorMismatch, set!("attention.key_length" = 8u32, "attention.value_length" = 8u32, "rope.dimension_count" = 8u32)),
     ("fewer rows than queries, keys and values", "gptneox", Code::GgufTensorMismatch, |raw, _| { raw.add_zeros("blk.0.attn_qkv.weight", &[64, 64]); }),

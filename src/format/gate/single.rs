@@ -109,6 +109,7 @@ pub(super) fn check(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
             let (values, keys) = (int("ssm.time_step_rank")?, int("ssm.group_count")?);
             values.checked_rem(keys) == Some(0)
                 && values.checked_mul(int("ssm.state_size")?) == Some(int("ssm.inner_size")?)
+                && (name != "qwen4exp" || has_whole_ngrams(gguf, arch, h)?)
         }
         _ => true,
     };
@@ -121,6 +122,15 @@ pub(super) fn check(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
         );
     }
     check_others(gguf, arch)
+}
+
+/// Whether the embeddings of a token's n-grams, one behind the other, are as wide as the residual stream.
+fn has_whole_ngrams(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<bool> {
+    let int = |key: &str| gguf.u32(&arch.key(key));
+    let Some(longest) = int("ple.ngram_size")?.filter(|n| *n > 1) else { return Ok(true) };
+    let heads = int("ple.heads_per_ngram")?.unwrap_or(0).checked_mul(longest - 1);
+    let width = heads.and_then(|n| n.checked_mul(int("embedding_length_per_layer_input").ok()??));
+    Ok(width == Some(h.n_embd))
 }
 
 /// The number of one layer; the array may have none for layers that are no part of the model proper.

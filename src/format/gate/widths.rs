@@ -165,34 +165,37 @@ pub(super) fn check(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
             );
         }
     }
-    check_latent(gguf, arch, h)
+    let [all, sliding] = widths(gguf, arch, h)?;
+    check_latent(gguf, arch, "", all)?;
+    check_latent(gguf, arch, "_swa", sliding)
 }
 
 /// Attention over a latent vector (multi-head latent attention): the cache keeps it, with the rotated part behind it.
-fn check_latent(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
-    let int = |key: &str| Ok(gguf.u32(&arch.key(key))?.unwrap_or(0));
+fn check_latent(gguf: &Gguf, arch: Arch, suffix: &str, head: Widths) -> Result<()> {
+    let int = |key: &str| Ok(gguf.u32(&arch.key(&format!("{key}{suffix}")))?.unwrap_or(0));
     let (key, value) = (int("attention.key_length_mla")?, int("attention.value_length_mla")?);
     let rank = int("attention.kv_lora_rank")?;
     if key == 0 && value == 0 {
         return Ok(());
     }
-    let fits = value > 0 && key > h.n_rot && rank.checked_add(h.n_rot) == Some(h.n_embd_head_k);
+    let Widths { key: kept, rotated, .. } = head;
+    let fits = value > 0 && key > rotated && rank.checked_add(rotated) == Some(kept);
     if !fits {
         bail!(
             GgufHeadCount,
-            "latent attention of rank {rank} with {} rotated elements, keys of {key} and values of {value} does \
-             not fit {} elements in the cache ({}); convert the model again",
-            h.n_rot,
-            h.n_embd_head_k,
+            "latent attention of rank {rank} with {rotated} rotated elements, keys of {key} and values of {value} \
+             does not fit {kept} elements in the cache ({}{suffix}); convert the model again",
             arch.key("attention.key_length_mla")
         );
     }
     Ok(())
 }
 
-/// Checks that keys and values are as wide as the heads together.
+/// Checks that queries, keys and values are as wide as the heads together.
 pub(super) fn check_tensors(gguf: &Gguf, h: &Hparams, tensors: &Tensors) -> Result<()> {
-    let both = widths(gguf, Arch { name: &h.arch, family: h.family }, h)?;
+    let arch = Arch { name: &h.arch, family: h.family };
+    let both = widths(gguf, arch, h)?;
+    let latent = gguf.u32(&arch.key("attention.key_length_mla"))?.map_or(0, u64::from);
     // Layers that keep a state: what is projected there are no keys and values.
     let states: HashSet<&str> = tensors
         .keys()
@@ -205,18 +208,19 @@ pub(super) fn check_tensors(gguf: &Gguf, h: &Hparams, tensors: &Tensors) -> Resu
             continue;
         }
         let [q, kv] = [q, kv].map(|n| u64::from(*n));
-        // As many rows as the first says, or the others: queries may have gates beside them, and layers with linear
-        // attention have all heads three times.
+        // As many rows as the first says, or the others: queries may have gates beside them or meet a latent vector, and
+        // layers with linear attention have all heads three times.
         let rows = |w: Widths, part: &str| {
             let [keys, values] = [w.key, w.value].map(|n| u64::from(n) * kv);
             let queries = u64::from(w.key) * q;
             match part {
+                "attn_q" => [queries, 2 * queries, latent * q],
                 "attn_k" => [keys; 3],
                 "attn_v" => [values; 3],
                 _ => [queries + keys + values, 2 * queries + keys + values, 3 * queries],
             }
         };
-        for part in ["attn_k", "attn_v", "attn_qkv"] {
+        for part in ["attn_q", "attn_k", "attn_v", "attn_qkv"] {
             let name = format!("{layer}.{part}.weight");
             let Some(found) = tensors.get(name.as_str()).and_then(|t| t.dims.get(1)) else {
                 continue;
