@@ -145,7 +145,8 @@ pub(super) fn check(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
             arch.key("attention.head_count")
         );
     }
-    for Widths { key, value, rotated } in widths(gguf, arch, h)? {
+    let both = widths(gguf, arch, h)?;
+    for Widths { key, value, rotated } in both {
         if key != value && !MAY_DIFFER.contains(&arch.name) {
             bail!(
                 GgufHeadCount,
@@ -165,7 +166,7 @@ pub(super) fn check(gguf: &Gguf, arch: Arch, h: &Hparams) -> Result<()> {
             );
         }
     }
-    let [all, sliding] = widths(gguf, arch, h)?;
+    let [all, sliding] = both;
     check_latent(gguf, arch, "", all)?;
     check_latent(gguf, arch, "_swa", sliding)
 }
