@@ -13,6 +13,7 @@
 mod amx;
 pub(crate) mod attention;
 pub(crate) mod attention_back;
+mod batched;
 mod crew;
 pub(crate) mod dequant;
 mod experts;
@@ -31,6 +32,7 @@ mod projections;
 mod queue;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod rates;
+pub(crate) mod recurrent;
 pub(crate) mod rows;
 mod scratch;
 #[cfg(test)]
@@ -41,6 +43,7 @@ mod vector;
 mod vectors;
 mod weight;
 
+pub(crate) use batched::BatchedProduct;
 pub(crate) use crew::{Crew, Shared};
 pub(crate) use experts::ExpertProduct;
 pub(crate) use fused::{FusedProduct, Then, is_apart};

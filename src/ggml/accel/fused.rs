@@ -3,8 +3,9 @@
 use llama_cpp_sys_2 as sys;
 
 use super::nodes::{Nodes, is_computed};
+use super::products::product_of;
 use super::rows::{floats, gate_of};
-use super::table::{Kernel, Reading, on_host_or_unplaced, product_of};
+use super::table::{Kernel, Reading, on_host_or_unplaced};
 use crate::kernels::{FusedProduct, Product, Then, Vectors};
 
 /// Two products of the same vectors, one of which gates the other in the next node.

@@ -4,8 +4,9 @@ use llama_cpp_sys_2 as sys;
 
 use super::fused::{added, gated};
 use super::nodes::{Nodes, is_computed, memory};
+use super::products::product_of;
 use super::rows::norm;
-use super::table::{Kernel, Reading, product_of};
+use super::table::{Kernel, Reading};
 use crate::kernels::{FusedProduct, Projections, Then, is_apart};
 
 /// How far away from the norm its last product may be.

@@ -6,7 +6,7 @@ use llama_cpp_sys_2 as sys;
 
 use super::nodes::{Nodes, is_computed};
 use super::table::{Kernel, Reading, number, on_host_or_unplaced, rows};
-use crate::kernels::rows::{Curve, GateForward, NormForward, Rope};
+use crate::kernels::rows::{Concat, Curve, GateForward, NormForward, Parts, Rope};
 
 /// How the engine numbers the two kinds of pairs that turn: neighbours, and elements of both halves (ggml.h,
 /// `GGML_ROPE_TYPE_NORMAL` and `_NEOX`, macros both).
@@ -176,12 +176,42 @@ pub(super) unsafe fn rope(nodes: &Nodes<'_>) -> Option<Reading> {
     Some(Reading::alone(Kernel::Rope(rope)))
 }
 
+/// Rows that others continue.
+///
+/// # Safety
+/// As [`norm`].
+pub(super) unsafe fn concat(nodes: &Nodes<'_>) -> Option<Reading> {
+    let node = nodes.node();
+    // SAFETY: by the contract of this function; a concatenation has two sources.
+    let (a, b) = unsafe { (node.src[0].as_ref()?, node.src[1].as_ref()?) };
+    let is_along_rows = node.op_params[0] == 0;
+    // SAFETY: by the contract of this function.
+    let are_reachable = unsafe { on_host_or_unplaced(a) && on_host_or_unplaced(b) };
+    let [1, y_strides @ ..] = all_strides(node)? else { return None };
+    if !is_along_rows || !are_reachable {
+        return None;
+    }
+    let part = |tensor: &sys::ggml_tensor| {
+        let (at, width) = (tensor.data.cast_const().cast(), tensor.ne[0] as usize);
+        Some(Parts { at, width, strides: all_strides(tensor)? })
+    };
+    let [_, rows, sheets, books] = node.ne.map(|n| n as usize);
+    let parts = [part(a)?, part(b)?];
+    let concat = Concat { parts, rows, sheets, books, y: node.data.cast(), y_strides };
+    Some(Reading::alone(Kernel::Concat(Box::new(concat))))
+}
+
+/// The floats from one element of a tensor of f32 to the next in each dimension.
+pub(super) fn all_strides(tensor: &sys::ggml_tensor) -> Option<[usize; 4]> {
+    let float = size_of::<f32>();
+    let are_whole = tensor.nb.iter().all(|bytes| bytes.is_multiple_of(float));
+    (tensor.type_ == sys::GGML_TYPE_F32 && are_whole).then(|| tensor.nb.map(|bytes| bytes / float))
+}
+
 /// The floats from one head, or another part of a token, to the next, and from one token to the next.
 pub(super) fn strides(tensor: &sys::ggml_tensor) -> Option<[usize; 2]> {
-    let [float, head, token, _] = tensor.nb;
-    let fits = tensor.type_ == sys::GGML_TYPE_F32 && float == size_of::<f32>();
-    let aligned = head.is_multiple_of(float) && token.is_multiple_of(float);
-    (fits && aligned).then(|| [head / float, token / float])
+    let [1, head, token, _] = all_strides(tensor)? else { return None };
+    Some([head, token])
 }
 
 /// A tensor of f32 as rows.

@@ -7,20 +7,24 @@ use llama_cpp_sys_2 as sys;
 use super::experts::experts;
 use super::fused::{added, gated};
 use super::nodes::Nodes;
+use super::products::{batched, product};
 use super::projections::projections;
-use super::rows::{activation, gate, norm, rope};
+use super::recurrent::{convolution, delta_rule};
+use super::rows::{activation, concat, gate, norm, rope};
 use super::weighted::weighted;
 use crate::kernels::attention::Attention;
-use crate::kernels::rows::{GateForward, NormForward, Rope, WeightedSum};
+use crate::kernels::recurrent::{Convolution, DeltaRule};
+use crate::kernels::rows::{Concat, GateForward, NormForward, Rope, WeightedSum};
 use crate::kernels::{
-    Crew, ExpertProduct, FusedProduct, Level, Need, Product, Projections, Scratch, Vectors, Weight,
-    WeightType,
+    BatchedProduct, Crew, ExpertProduct, FusedProduct, Level, Need, Product, Projections, Scratch,
+    Vectors, Weight, WeightType,
 };
 
 /// What a node computes, with the pointers and shapes of its tensors.
 pub(super) enum Kernel {
     Product(Product),
     Fused(FusedProduct),
+    Batched(BatchedProduct),
     Experts(ExpertProduct),
     WeightedSum(WeightedSum),
     Attention(Attention),
@@ -28,6 +32,9 @@ pub(super) enum Kernel {
     Projections(Box<Projections>),
     Gate(GateForward),
     Rope(Rope),
+    Concat(Box<Concat>),
+    Convolution(Convolution),
+    DeltaRule(Box<DeltaRule>),
     /// Panics on the thread of this number, while the others wait for it.
     #[cfg(test)]
     Broken(usize),
@@ -57,10 +64,11 @@ impl Reading {
 /// How a node is read, maybe with some that follow; `None`: shapes, types or memory are not what a kernel takes.
 type Read = unsafe fn(&Nodes<'_>) -> Option<Reading>;
 
-const TABLE: [(sys::ggml_op, Read); 11] = [
+const TABLE: [(sys::ggml_op, Read); 15] = [
     (sys::GGML_OP_MUL_MAT, gated),
     (sys::GGML_OP_MUL_MAT, added),
     (sys::GGML_OP_MUL_MAT, product),
+    (sys::GGML_OP_MUL_MAT, batched),
     (sys::GGML_OP_MUL_MAT_ID, experts),
     (sys::GGML_OP_MUL, weighted),
     (sys::GGML_OP_FLASH_ATTN_EXT, attention),
@@ -69,6 +77,9 @@ const TABLE: [(sys::ggml_op, Read); 11] = [
     (sys::GGML_OP_GLU, gate),
     (sys::GGML_OP_UNARY, activation),
     (sys::GGML_OP_ROPE, rope),
+    (sys::GGML_OP_CONCAT, concat),
+    (sys::GGML_OP_SSM_CONV, convolution),
+    (sys::GGML_OP_GATED_DELTA_NET, delta_rule),
 ];
 
 impl Kernel {
@@ -102,6 +113,7 @@ impl Kernel {
         match self {
             Self::Product(product) => product.need(level),
             Self::Fused(product) => product.need(level),
+            Self::Batched(products) => products.need(level),
             Self::Experts(product) => product.need(level),
             Self::WeightedSum(sum) => sum.need(level),
             Self::Attention(attention) => attention.need(level),
@@ -109,6 +121,9 @@ impl Kernel {
             Self::Projections(all) => all.need(level),
             Self::Gate(gate) => gate.need(level),
             Self::Rope(rope) => rope.need(level),
+            Self::Concat(concat) => concat.need(level),
+            Self::Convolution(convolution) => convolution.need(level),
+            Self::DeltaRule(rule) => rule.need(level),
             #[cfg(test)]
             Self::Broken(_) => Some(Need::default()),
         }
@@ -124,6 +139,7 @@ impl Kernel {
             match self {
                 Self::Product(product) => product.run(level, crew, scratch),
                 Self::Fused(product) => product.run(level, crew, scratch),
+                Self::Batched(products) => products.run(level, crew, scratch),
                 Self::Experts(product) => product.run(level, crew, scratch),
                 Self::WeightedSum(sum) => sum.run(level, crew, scratch),
                 Self::Attention(attention) => attention.run(level, crew, scratch),
@@ -131,6 +147,9 @@ impl Kernel {
                 Self::Projections(all) => all.run(level, crew, scratch),
                 Self::Gate(gate) => gate.run(level, crew, scratch),
                 Self::Rope(rope) => rope.run(level, crew, scratch),
+                Self::Concat(concat) => concat.run(level, crew, scratch),
+                Self::Convolution(convolution) => convolution.run(level, crew, scratch),
+                Self::DeltaRule(rule) => rule.run(level, crew, scratch),
                 #[cfg(test)]
                 Self::Broken(who) if crew.index == *who => panic!("a kernel's mistake"),
                 #[cfg(test)]
@@ -138,32 +157,6 @@ impl Kernel {
             }
         }
     }
-}
-
-/// A product with a matrix of weights.
-///
-/// # Safety
-/// As [`Kernel::of`].
-unsafe fn product(nodes: &Nodes<'_>) -> Option<Reading> {
-    // SAFETY: by the contract of this function.
-    unsafe { product_of(nodes.node()).map(|product| Reading::alone(Kernel::Product(product))) }
-}
-
-/// The product with a matrix of weights that a node is.
-///
-/// # Safety
-/// As [`Kernel::of`].
-pub(super) unsafe fn product_of(node: &sys::ggml_tensor) -> Option<Product> {
-    // SAFETY: by the contract of this function; products have two sources.
-    let (weight, x) = unsafe { (node.src[0].as_ref()?, node.src[1].as_ref()?) };
-    // The second parameter marks products with Hadamard matrices, which the engine computes in another way.
-    if node.op_params[1] != 0 || x.type_ != sys::GGML_TYPE_F32 || node.type_ != sys::GGML_TYPE_F32 {
-        return None;
-    }
-    // SAFETY: by the contract of this function.
-    let (weight, 1, _) = (unsafe { matrices(weight)? }) else { return None };
-    let ((tokens, x), (_, y)) = (vectors(x)?, vectors(node)?);
-    Some(Product { weight, x, tokens, y, to_bytes: true, is_packed: false })
 }
 
 /// Attention over a cache, of one stream of sequences.
@@ -178,8 +171,7 @@ unsafe fn attention(nodes: &Nodes<'_>) -> Option<Reading> {
         unsafe { (q.as_ref()?, k.as_ref()?, v.as_ref()?, mask.as_ref(), sinks.as_ref()) };
     let [scale, max_bias, soft_cap] = [0, 1, 2].map(|i| number(node, i));
     let one_mask = mask.is_none_or(|m| m.type_ == sys::GGML_TYPE_F16 && m.ne[2] == 1);
-    // A bias grows with the distance (ALiBi): no kernel has it.
-    let plain = max_bias == 0.0 && q.ne[3] == 1 && one_mask && k.ne[2] == v.ne[2];
+    let plain = q.ne[3] == 1 && one_mask && k.ne[2] == v.ne[2];
     let float = |t: &sys::ggml_tensor| t.type_ == sys::GGML_TYPE_F32 && t.nb[0] == size_of::<f32>();
     let cell =
         |t: &sys::ggml_tensor| WeightType::from_id(t.type_).filter(|cell| t.nb[0] == cell.bytes());
@@ -210,6 +202,7 @@ unsafe fn attention(nodes: &Nodes<'_>) -> Option<Reading> {
         head_v: v.ne[0] as usize,
         scale,
         soft_cap,
+        max_bias,
         sinks: sinks.map_or(null(), |s| s.data.cast_const().cast()),
         out: node.data.cast(),
     })))

@@ -4,9 +4,12 @@ use std::ptr::null_mut;
 
 use llama_cpp_sys_2 as sys;
 
+use super::compute;
 use super::nodes::Nodes;
 use super::table::{Kernel, Reading};
 use crate::kernels::Level;
+use crate::kernels::oracle::{random_floats, relative_error};
+use crate::kernels::testing::{Together, levels, run_crew};
 
 pub(super) type Tensor = *mut sys::ggml_tensor;
 
@@ -45,6 +48,22 @@ impl Builder {
         unsafe { sys::ggml_mul_mat(self.computed, weight, x) }
     }
 
+    /// A product with a stack of matrices.
+    pub(super) fn times_stack(&self, x: Tensor, [rows, count]: [i64; 2]) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe {
+            let kind = sys::GGML_TYPE_Q4_0;
+            let weights = sys::ggml_new_tensor_3d(self.given, kind, WIDTH, rows, count);
+            sys::ggml_mul_mat(self.computed, weights, x)
+        }
+    }
+
+    /// A view that has the tokens of each head one after the other, not the heads of each token.
+    pub(super) fn by_heads(&self, x: Tensor) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_permute(self.computed, x, 0, 2, 1, 3) }
+    }
+
     pub(super) fn gated(&self, gate: Tensor, up: Tensor) -> Tensor {
         // SAFETY: as in `times`.
         unsafe { sys::ggml_swiglu_split(self.computed, gate, up) }
@@ -58,6 +77,49 @@ impl Builder {
     pub(super) fn added(&self, a: Tensor, b: Tensor) -> Tensor {
         // SAFETY: as in `times`.
         unsafe { sys::ggml_add(self.computed, a, b) }
+    }
+
+    /// Floats that are given, of any shape.
+    pub(super) fn given(&self, [width, rows, sheets]: [i64; 3]) -> Tensor {
+        // SAFETY: as in `matrix`.
+        unsafe { sys::ggml_new_tensor_3d(self.given, sys::GGML_TYPE_F32, width, rows, sheets) }
+    }
+
+    /// The first heads of each token.
+    pub(super) fn head(&self, x: Tensor, heads: i64) -> Tensor {
+        // SAFETY: as in `times`; a token has as many.
+        unsafe {
+            let (width, tokens, strides) = ((*x).ne[0], (*x).ne[2], (*x).nb);
+            sys::ggml_view_3d(self.computed, x, width, heads, tokens, strides[1], strides[2], 0)
+        }
+    }
+
+    /// A view that has columns for rows.
+    pub(super) fn transposed(&self, x: Tensor) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_transpose(self.computed, x) }
+    }
+
+    /// `a`, and `b` behind it in this dimension.
+    pub(super) fn concat(&self, a: Tensor, b: Tensor, dimension: i32) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_concat(self.computed, a, b, dimension) }
+    }
+
+    /// A convolution along the tokens.
+    pub(super) fn convolved(&self, x: Tensor, weight: Tensor) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_ssm_conv(self.computed, x, weight) }
+    }
+
+    /// A gated delta rule that keeps so many states, of queries, keys, values, gates, betas and states.
+    pub(super) fn delta_rule(
+        &self,
+        [q, k, v, gate, beta, state]: [Tensor; 6],
+        kept: i64,
+    ) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe { sys::ggml_gated_delta_net(self.computed, q, k, v, gate, beta, state, kept) }
     }
 
     pub(super) fn squared(&self, x: Tensor) -> Tensor {
@@ -132,6 +194,46 @@ impl Graph {
     pub(super) fn from(&self, first: usize) -> Nodes<'_> {
         // SAFETY: the graph is valid.
         unsafe { Nodes::of(self.graph, first) }.unwrap_or_else(|| panic!("no node {first}"))
+    }
+
+    /// The number of the last node.
+    pub(super) fn last(&self) -> usize {
+        self.from(0).count() - 1
+    }
+
+    /// Checks that the last node has a kernel, and that this gives what the engine gives, but for so much of it.
+    pub(super) fn assert_engines(&self, bound: f64) {
+        let nodes = self.from(self.last());
+        let node = nodes.node();
+        // SAFETY: the tensors are valid and of floats, and have their memory; what the last node reads is left by the
+        // computation. Each crew ends before the next begins.
+        unsafe {
+            let mut given = sys::ggml_get_first_tensor(self.contexts[0]);
+            for seed in 0.. {
+                let Some(tensor) = given.as_ref() else { break };
+                let values = random_floats(sys::ggml_nelements(tensor) as usize, seed);
+                tensor.data.cast::<f32>().copy_from(values.as_ptr(), values.len());
+                given = sys::ggml_get_next_tensor(self.contexts[0], given);
+            }
+            let backend = sys::ggml_backend_cpu_init();
+            let status = compute::run(backend, self.graph);
+            sys::ggml_backend_free(backend);
+            assert_eq!(status, sys::GGML_STATUS_SUCCESS);
+            let results = std::slice::from_raw_parts_mut(
+                node.data.cast::<f32>(),
+                sys::ggml_nelements(node) as usize,
+            );
+            let engines: Vec<f64> = results.iter().map(|x| f64::from(*x)).collect();
+            for level in levels() {
+                results.fill(f32::NAN);
+                let (reading, need) =
+                    Kernel::of(&nodes, level).unwrap_or_else(|| panic!("no kernel"));
+                let kernel = Together(reading.kernel);
+                run_crew(2, need, |crew, scratch| kernel.get().run(level, crew, scratch));
+                let error = relative_error(results, &engines);
+                assert!(error <= bound, "{level:?}: {error:e}");
+            }
+        }
     }
 
     /// How the first node is read.

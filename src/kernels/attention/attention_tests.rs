@@ -37,6 +37,7 @@ struct Case {
     types: [WeightType; 2],
     mask: Mask,
     soft_cap: f32,
+    max_bias: f32,
     sinks: bool,
     seed: u64,
 }
@@ -99,7 +100,7 @@ impl Data {
                     let dot: f64 = k.iter().zip(q).map(|(k, q)| k * f64::from(*q)).sum();
                     let (s, cap) = (dot * f64::from(self.scale), f64::from(self.case.soft_cap));
                     let s = if cap == 0.0 { s } else { cap * (s / cap).tanh() };
-                    s + f16(self.mask[token * (kv + GAPS[2]) + cell])
+                    s + self.slope(head) * f16(self.mask[token * (kv + GAPS[2]) + cell])
                 })
                 .collect();
             let sink = if self.case.sinks { self.sinks[head].into() } else { f64::NEG_INFINITY };
@@ -114,6 +115,17 @@ impl Data {
             out.extend(sums.iter().map(|x| if total == 0.0 { 0.0 } else { x / total }));
         }
         out
+    }
+
+    /// For 2^n heads the powers of 2^(-bias / 2^n); after these every other power of its square root.
+    fn slope(&self, head: usize) -> f64 {
+        let bias = f64::from(self.case.max_bias);
+        let power = (0..).map(|n| 1 << n).take_while(|n| *n <= self.case.heads).last().unwrap_or(1);
+        if head < power {
+            2f64.powf(-bias / power as f64).powi(head as i32 + 1)
+        } else {
+            2f64.powf(-bias / 2.0 / power as f64).powi(2 * (head - power) as i32 + 1)
+        }
     }
 
     fn attention(&self, out: &mut [f32]) -> Attention {
@@ -144,6 +156,7 @@ impl Data {
             head_v,
             scale: self.scale,
             soft_cap: self.case.soft_cap,
+            max_bias: self.case.max_bias,
             sinks: if self.case.sinks { self.sinks.as_ptr() } else { std::ptr::null() },
             out: out.as_mut_ptr(),
         }
@@ -220,6 +233,7 @@ const CASE: Case = Case {
     types: [WeightType::F16, WeightType::F16],
     mask: Mask::Causal,
     soft_cap: 0.0,
+    max_bias: 0.0,
     sinks: false,
     seed: 0,
 };
@@ -252,6 +266,7 @@ fn any_shape_gives_what_the_definition_does() {
             types,
             mask: masks[random.below(masks.len())],
             soft_cap: [0.0, 0.0, 2.0, 30.0][random.below(4)],
+            max_bias: [0.0, 0.0, 8.0][random.below(3)],
             sinks: random.below(3) == 0,
             seed,
         };
@@ -261,12 +276,22 @@ fn any_shape_gives_what_the_definition_does() {
 
 #[test]
 fn heads_of_models_have_kernels() {
-    for head in [64, 72, 80, 96, 128, 192, 256] {
+    for head in [64, 72, 80, 96, 128, 192, 256, 512] {
         for (heads, tokens) in [(1, 1), (3, 1), (4, 1), (7, 1), (7, 6)] {
             Data::new(Case { head: [head; 2], heads, tokens, seed: 1, ..CASE }).check();
         }
     }
     Data::new(Case { head: [192, 128], heads: 4, groups: 4, ..CASE }).check();
+    for (heads, tokens) in [(16, 1), (16, 20), (128, 1), (128, 2)] {
+        Data::new(Case { head: [576, 512], heads, tokens, ..CASE }).check();
+    }
+}
+
+#[test]
+fn keys_and_values_have_heads_of_any_two_lengths() {
+    for head in [[32, 256], [256, 32], [8, 512], [576, 8], [96, 320]] {
+        Data::new(Case { head, ..CASE }).check();
+    }
 }
 
 #[test]
@@ -308,7 +333,7 @@ fn what_has_no_kernel_is_not_offered() {
     let level = Level::Avx2;
     assert!(known.need(level).is_some());
     assert!(known.need(Level::None).is_none());
-    assert!(Attention { head_k: 576, ..known }.need(level).is_none());
+    assert!(Attention { head_k: 640, ..known }.need(level).is_none());
     assert!(Attention { head_v: 68, ..known }.need(level).is_none());
     assert!(Attention { k_type: WeightType::Q4K, ..known }.need(level).is_none());
     assert!(Attention { head_k: 80, k_type: WeightType::Q8_0, ..known }.need(level).is_none());

@@ -34,13 +34,14 @@ use super::lanes::Lanes;
 use super::lanes::{F32x8, F32x16};
 use super::{Crew, Level, Need, Scratch, WeightType};
 
-/// The longest head.
-const LONGEST_HEAD: usize = 256;
+/// The longest head: that of DeepSeek's latent keys.
+const LONGEST_HEAD: usize = 576;
 
 /// `softmax(scale * K q + mask) V` for every token and head. All strides are in bytes.
 ///
-/// With a soft cap c, scores are `c * tanh(scale * K q / c) + mask`. A sink is a further score of its head, without a
-/// value. A token that sees no cell gets zeros.
+/// With a soft cap c, scores are `c * tanh(scale * K q / c) + mask`. With linear biases, the mask of a head is multiplied by
+/// its [slope](Attention::slope). A sink is a further score of its head, without a value. A token that sees no cell gets
+/// zeros.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attention {
     /// Queries: `heads` of `head_k` floats for each of the `tokens`.
@@ -72,6 +73,8 @@ pub(crate) struct Attention {
     pub scale: f32,
     /// 0: none.
     pub soft_cap: f32,
+    /// Of linear biases (ALiBi): 8, and 0 for none.
+    pub max_bias: f32,
     /// One for each query head. Null: none.
     pub sinks: *const f32,
     /// Without gaps: token after token, `heads` of `head_v` floats.
@@ -95,6 +98,17 @@ impl Attention {
             && self.heads.is_multiple_of(self.groups)
             && u32::try_from(self.kv).is_ok();
         is_offered.then(|| Plan::new(self, level).need(self))
+    }
+
+    /// What the mask of a head is multiplied by: the first of two geometric series for as many heads as are a power of 2, for
+    /// others the terms of the second that the first lacks (Press et al., "Train Short, Test Long", 2022).
+    fn slope(&self, head: usize) -> f32 {
+        let power = 1 << self.heads.ilog2();
+        let (bias, exponent) = match head.checked_sub(power) {
+            None => (self.max_bias, head + 1),
+            Some(beyond) => (self.max_bias / 2.0, 2 * beyond + 1),
+        };
+        (-bias * exponent as f32 / power as f32).exp2()
     }
 
     /// Computes it. Every thread of the crew calls this.

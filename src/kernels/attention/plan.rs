@@ -62,6 +62,8 @@ pub(super) struct Own {
     pub highest: usize,
     pub total: usize,
     pub factor: usize,
+    /// What each row's mask is multiplied by, in units of ln 2.
+    pub slope: usize,
     /// The mask of the block's cells: `BLOCK` floats for each token.
     pub mask: usize,
     /// The numbers of the block's cells.
@@ -69,7 +71,7 @@ pub(super) struct Own {
     /// Keys as f32 rows, `k_row` apart.
     pub k: usize,
     pub k_row: usize,
-    /// Keys as f32 panels, transposed.
+    /// Keys as f32 panels, transposed. For the processor's tiles, keys as pairs of brain floats, then values as such.
     pub panels: usize,
     /// Values as f32 rows, `v_row` apart.
     pub v: usize,
@@ -141,11 +143,13 @@ impl Own {
         own.highest = take(rows);
         own.total = take(rows);
         own.factor = take(rows);
+        own.slope = take(rows);
         own.mask = take(tokens * BLOCK);
         own.cells = take(BLOCK);
         // Where they are not packed, types that cannot be read as they lie are copied.
         own.k = take(if packed { PANEL } else { STEP } * own.k_row);
-        own.panels = take(if packed { BLOCK * a.head_k } else { 0 });
+        // A value for the processor's tiles takes half a float.
+        own.panels = take(if packed { BLOCK * a.head_k.max(a.head_v / 2) } else { 0 });
         own.v = take(if packed { BLOCK } else { STEP } * own.v_row);
         own
     }

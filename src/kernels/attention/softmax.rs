@@ -53,14 +53,15 @@ impl<const CAP: bool> Weights<'_, CAP> {
         unsafe {
             let scores = tile.at(own.scores + row * own.score_row);
             let mask = tile.at(own.mask + tile.token_of(row) * BLOCK);
-            let (cap, log2_e) = (L::splat(LOG2_E * tile.a.soft_cap), L::splat(LOG2_E));
+            let cap = L::splat(LOG2_E * tile.a.soft_cap);
+            let slope = L::splat(*tile.at(own.slope + row));
             let mut high = L::splat(f32::NEG_INFINITY);
             for i in (0..self.width).step_by(L::N) {
                 let mut x = L::load(scores.add(i));
                 if CAP {
                     x = L::mul(cap, tanh::<L>(x));
                 }
-                let x = L::fma(log2_e, L::load(mask.add(i)), x);
+                let x = L::fma(slope, L::load(mask.add(i)), x);
                 L::store(scores.add(i), x);
                 high = L::max(x, high);
             }

@@ -140,6 +140,7 @@ unsafe fn begin<L: Lanes>(tile: &Tile<'_>) {
             }
             *tile.at(own.highest + row) = f32::NEG_INFINITY;
             *tile.at(own.total + row) = 0.0;
+            *tile.at(own.slope + row) = LOG2_E * a.slope(head);
         }
         #[cfg(target_arch = "x86_64")]
         if tile.plan.in_amx {

@@ -1,21 +1,26 @@
-//! What is done with each row of activations by itself: sums, gates, norms, and the rotation that tells positions.
+//! What is done with each row of activations by itself: sums, gates, norms, the rotation that tells positions, and rows
+//! that continue others.
 //!
 //! All of it is in f32. A row is one thread's work, from its first element to its last, so that neither the number of
 //! threads nor what else is computed makes a difference; a single row is done by one thread, while the others go on.
 //! Results may take the place of what they follow from.
 
 mod add;
+mod concat;
 mod gate;
 mod norm;
 mod rope;
 mod weighted_sum;
 
 pub(crate) use add::AddForward;
+pub(crate) use concat::{Concat, Parts};
 pub(crate) use gate::{Curve, GateForward, sigmoid_part};
 pub(crate) use norm::{NormForward, inverse};
 pub(crate) use rope::Rope;
 pub(crate) use weighted_sum::WeightedSum;
 
+#[cfg(test)]
+mod concat_tests;
 #[cfg(test)]
 mod rope_tests;
 #[cfg(test)]
