@@ -46,11 +46,7 @@ impl BatchedProduct {
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, scratch: Scratch) {
         let Some(need) = self.first.need(level) else { return };
         let alone = Scratch { shared: scratch.own, own: scratch.own.wrapping_add(shared(need)) };
-        loop {
-            let i = crew.ticket(0);
-            if i >= self.count {
-                break;
-            }
+        for i in crew.tickets(0, self.count) {
             let state = Shared::default();
             // SAFETY: the caller's; this thread alone computes product `i`, with its own memory.
             unsafe { self.product(i).run(level, Crew::new(0, 1, &state), alone) }

@@ -76,6 +76,13 @@ impl<'a> Crew<'a> {
         self.shared.tickets[queue % self.shared.tickets.len()].fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The numbers below `n` of one of the queues that this thread draws, until a thread has failed.
+    pub(crate) fn tickets(self, queue: usize, n: usize) -> impl Iterator<Item = usize> {
+        std::iter::from_fn(move || {
+            Some(self.ticket(queue)).filter(|i| *i < n && !self.has_failed())
+        })
+    }
+
     /// This thread's share of `n` things: neighbours, as many as the other threads' up to one `step`, beginning and
     /// ending at multiples of it.
     pub(crate) fn share(&self, n: usize, step: usize) -> std::ops::Range<usize> {

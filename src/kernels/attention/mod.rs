@@ -162,11 +162,7 @@ unsafe fn narrow(a: &Attention, level: Level, crew: Crew<'_>, scratch: Scratch) 
 #[inline(always)]
 unsafe fn attend<L: Lanes>(a: &Attention, level: Level, crew: Crew<'_>, scratch: Scratch) {
     let plan = Plan::new(a, level);
-    loop {
-        let item = crew.ticket(0);
-        if item >= plan.items() {
-            break;
-        }
+    for item in crew.tickets(0, plan.items()) {
         let tile = Tile::new(a, &plan, level, scratch.own.cast(), item);
         // SAFETY: the caller's; each item has its own rows of the output, or of the parts.
         unsafe {

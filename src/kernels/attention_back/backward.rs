@@ -99,11 +99,7 @@ impl Kernel for Backward<'_> {
         };
         crew.wait();
         let [_, blocks] = common.map.tiles();
-        loop {
-            let item = crew.ticket(0);
-            if item >= blocks * shape.groups || crew.has_failed() {
-                return;
-            }
+        for item in crew.tickets(0, blocks * shape.groups) {
             let (block, group) = (item / shape.groups, item % shape.groups);
             let start = block * KEYS;
             let block = Block { group, block, start, keys: KEYS.min(shape.tokens - start) };

@@ -105,11 +105,7 @@ impl Kernel for Forward<'_> {
         crew.wait();
         let parts = shape.share().div_ceil(tiles.heads);
         let items = shape.groups * parts;
-        loop {
-            let item = crew.ticket(0);
-            if item >= rows * items || crew.has_failed() {
-                return;
-            }
+        for item in crew.tickets(0, rows * items) {
             // Later queries often see more: those first, so that no thread is left with much to do at the end.
             let (row, rest) = (rows - 1 - item / items, item % items);
             let (group, part) = (rest / parts, rest % parts);

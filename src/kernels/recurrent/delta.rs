@@ -82,11 +82,7 @@ impl DeltaRule {
             columns /= 2;
         }
         let parts = self.size / columns;
-        loop {
-            let item = crew.ticket(0);
-            if item >= all * parts {
-                break;
-            }
+        for item in crew.tickets(0, all * parts) {
             let (i, first) = (item / parts, item % parts * columns);
             let (sequence, head) = (i / self.heads, i % self.heads);
             let own = scratch.own.cast();
