@@ -36,7 +36,7 @@ pub(super) unsafe fn batched(nodes: &Nodes<'_>) -> Option<Reading> {
     // SAFETY: by the contract of this function.
     let (weight, count, weight_stride, x) = unsafe { operands(node)? };
     let [_, tokens, vectors, 1] = x.ne.map(|n| n as usize) else { return None };
-    let ([x_token, x_stride], [y_token, y_stride]) = (strides(x)?, strides(node)?);
+    let ([x_token, x_stride, _], [y_token, y_stride, _]) = (strides(x)?, strides(node)?);
     let first = Product {
         weight,
         x: Vectors::new(x.data.cast(), x_token),

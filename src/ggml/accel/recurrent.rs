@@ -3,15 +3,9 @@
 use llama_cpp_sys_2 as sys;
 
 use super::nodes::Nodes;
-use super::rows::all_strides;
+use super::rows::strides;
 use super::table::{Kernel, Reading, on_host_or_unplaced};
 use crate::kernels::recurrent::{Convolution, DeltaRule, Steps};
-
-/// Floats from one element to the next in each dimension but the first, whose elements have no gaps.
-fn strides(tensor: &sys::ggml_tensor) -> Option<[usize; 3]> {
-    let [1, strides @ ..] = all_strides(tensor)? else { return None };
-    Some(strides)
-}
 
 /// A convolution of each channel along the tokens.
 ///

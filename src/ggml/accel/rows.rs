@@ -151,8 +151,8 @@ pub(super) unsafe fn rope(nodes: &Nodes<'_>) -> Option<Reading> {
     if !is_known || is_stretched || !is_plain || !factors_fit || !is_reachable {
         return None;
     }
-    let [x_head, x_token] = strides(x)?;
-    let [y_head, y_token] = strides(node)?;
+    let [x_head, x_token, _] = strides(x)?;
+    let [y_head, y_token, _] = strides(node)?;
     let [width, heads, tokens, _] = x.ne.map(|n| n as usize);
     let turned = usize::try_from(turned).ok()?;
     let rope = Rope {
@@ -202,16 +202,17 @@ pub(super) unsafe fn concat(nodes: &Nodes<'_>) -> Option<Reading> {
 }
 
 /// The floats from one element of a tensor of f32 to the next in each dimension.
-pub(super) fn all_strides(tensor: &sys::ggml_tensor) -> Option<[usize; 4]> {
+fn all_strides(tensor: &sys::ggml_tensor) -> Option<[usize; 4]> {
     let float = size_of::<f32>();
     let are_whole = tensor.nb.iter().all(|bytes| bytes.is_multiple_of(float));
     (tensor.type_ == sys::GGML_TYPE_F32 && are_whole).then(|| tensor.nb.map(|bytes| bytes / float))
 }
 
-/// The floats from one head, or another part of a token, to the next, and from one token to the next.
-pub(super) fn strides(tensor: &sys::ggml_tensor) -> Option<[usize; 2]> {
-    let [1, head, token, _] = all_strides(tensor)? else { return None };
-    Some([head, token])
+/// The same in each dimension but the first, whose elements have no gaps: such as from one head to the next, from one token
+/// to the next, and from one sequence to the next.
+pub(super) fn strides(tensor: &sys::ggml_tensor) -> Option<[usize; 3]> {
+    let [1, strides @ ..] = all_strides(tensor)? else { return None };
+    Some(strides)
 }
 
 /// A tensor of f32 as rows.

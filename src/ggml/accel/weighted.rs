@@ -44,6 +44,8 @@ pub(super) unsafe fn weighted(nodes: &Nodes<'_>) -> Option<Reading> {
     // SAFETY: by the contract of this function.
     let [of_x, of_y] = unsafe { [memory(x), memory(y)] };
     let (_, y_stride) = floats(y)?;
+    let [x_strides, weight_strides] =
+        [strides(x)?, strides(weights)?].map(|[term, row, _]| [term, row]);
     if !is_apart(&of_x, &of_y) {
         return None;
     }
@@ -52,9 +54,9 @@ pub(super) unsafe fn weighted(nodes: &Nodes<'_>) -> Option<Reading> {
         rows: tokens,
         terms,
         x: x.data.cast_const().cast(),
-        x_strides: strides(x)?,
+        x_strides,
         weights: weights.data.cast_const().cast(),
-        weight_strides: strides(weights)?,
+        weight_strides,
         y: y.data.cast(),
         y_stride,
     };
