@@ -2,7 +2,7 @@
 
 use super::super::WeightType;
 use super::super::oracle::{self, Random};
-use super::super::testing::{Together, levels, run_crew};
+use super::super::testing::{Together, levels, run_crew, with_gaps, without_gaps};
 use super::*;
 
 /// What lies between vectors: it must have no effect, and stay.
@@ -49,11 +49,7 @@ impl Case {
     fn run(&self, level: Level, threads: usize) -> Option<Vec<f32>> {
         let Self { weight_type, rows, width, tokens, count, .. } = *self;
         let (data, stride) = (self.data(), weight_type.bytes_of(width));
-        let x: Vec<f32> = self
-            .x()
-            .chunks(width)
-            .flat_map(|x| x.iter().copied().chain([f32::NAN; 3]).collect::<Vec<_>>())
-            .collect();
+        let x = with_gaps(&self.x(), width, &[f32::NAN; 3]);
         let (x_stride, y_stride) = (width + 3, rows + 2);
         let mut y = vec![BETWEEN; tokens * count * y_stride];
         let product = Together(BatchedProduct {
@@ -75,10 +71,7 @@ impl Case {
             // SAFETY: the weights and vectors are as many as the products say.
             unsafe { product.get().run(level, crew, scratch) }
         });
-        let (values, between): (Vec<_>, Vec<_>) =
-            y.iter().enumerate().partition(|(i, _)| i % y_stride < rows);
-        assert!(between.iter().all(|(_, y)| **y == BETWEEN), "written between the vectors");
-        Some(values.into_iter().map(|(_, y)| *y).collect())
+        Some(without_gaps(&y, rows, &[BETWEEN; 2]))
     }
 
     /// Whether there was a kernel, which was right then.

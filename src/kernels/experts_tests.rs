@@ -2,7 +2,7 @@
 
 use super::super::WeightType;
 use super::super::oracle::{self, Random};
-use super::super::testing::{Together, levels, run_crew};
+use super::super::testing::{Together, levels, run_crew, with_gaps, without_gaps};
 use super::*;
 
 /// A product, and who has chosen whom.
@@ -69,17 +69,9 @@ impl Case {
     fn run(&self, level: Level, threads: usize) -> Option<Vec<f32>> {
         let (data, width, rows) = (self.data(), self.width, self.rows);
         let (x_stride, y_stride) = (width + 5, rows + 2);
-        let x: Vec<f32> = self
-            .x()
-            .chunks(width)
-            .flat_map(|x| x.iter().copied().chain([f32::NAN; 5]).collect::<Vec<_>>())
-            .collect();
+        let x = with_gaps(&self.x(), width, &[f32::NAN; 5]);
         let mut y = vec![BETWEEN; self.vectors() * y_stride];
-        let chosen: Vec<i32> = self
-            .chosen
-            .chunks(self.slots)
-            .flat_map(|of_token| of_token.iter().copied().chain([-9; GAP]).collect::<Vec<_>>())
-            .collect();
+        let chosen = with_gaps(&self.chosen, self.slots, &[-9; GAP]);
         let stride = self.weight_type.bytes_of(width);
         let weight_type = self.weight_type;
         let product = Together(ExpertProduct {
@@ -99,10 +91,7 @@ impl Case {
             // SAFETY: the vectors and choices are as many as the product says.
             unsafe { product.get().run(level, crew, scratch) }
         });
-        let (values, between): (Vec<_>, Vec<_>) =
-            y.iter().enumerate().partition(|(i, _)| i % y_stride < rows);
-        assert!(between.iter().all(|(_, y)| **y == BETWEEN), "written between the vectors");
-        Some(values.into_iter().map(|(_, y)| *y).collect())
+        Some(without_gaps(&y, rows, &[BETWEEN; 2]))
     }
 
     /// Whether there was a kernel, which was right then.

@@ -39,6 +39,21 @@ pub(crate) fn run_crew(count: usize, need: Need, f: impl Fn(Crew, Scratch) + Syn
     assert!(own.iter().all(Memory::is_intact), "written behind a thread's own scratch");
 }
 
+/// Rows of so many elements with as many others behind each as are given.
+pub(crate) fn with_gaps<T: Copy>(rows: &[T], width: usize, gap: &[T]) -> Vec<T> {
+    rows.chunks(width).flat_map(|row| [row, gap].concat()).collect()
+}
+
+/// The rows without what lies behind each, which must be as it was.
+pub(crate) fn without_gaps(data: &[f32], width: usize, gap: &[f32]) -> Vec<f32> {
+    data.chunks(width + gap.len())
+        .flat_map(|row| {
+            assert_eq!(row[width..], *gap, "written between the rows");
+            row[..width].to_vec()
+        })
+        .collect()
+}
+
 /// Lets threads share what holds pointers.
 pub(crate) struct Together<T>(pub T);
 

@@ -3,7 +3,7 @@
 use super::Convolution;
 use crate::kernels::Level;
 use crate::kernels::oracle::random_floats;
-use crate::kernels::testing::{Together, levels, run_crew};
+use crate::kernels::testing::{Together, levels, run_crew, with_gaps};
 
 const GAP: f32 = 7.5;
 
@@ -18,17 +18,12 @@ const SHAPES: [[usize; 5]; 7] = [
     [33, 4, 9, 2, 5],
 ];
 
-/// A row of values, and NaNs after them.
-fn spread(values: &[f32], width: usize, gap: usize) -> Vec<f32> {
-    let row = |row: &[f32]| [row, &vec![f32::NAN; gap]].concat();
-    values.chunks(width).flat_map(row).collect()
-}
-
 fn check(level: Level, [channels, tokens, taps, sequences, threads]: [usize; 5]) {
     let row = tokens + taps - 1;
     let x = random_floats(sequences * channels * row, 1);
     let weight = random_floats(channels * taps, 2);
-    let (given, weights) = (spread(&x, row, 3), spread(&weight, taps, 1));
+    let given = with_gaps(&x, row, &[f32::NAN; 3]);
+    let weights = with_gaps(&weight, taps, &[f32::NAN]);
     let y_token = channels + 2;
     let mut y = vec![GAP; sequences * tokens * y_token];
     let convolution = Together(Convolution {
