@@ -82,6 +82,125 @@ pub(super) unsafe fn release() {
     unsafe { asm!("tilerelease", options(nostack, nomem)) }
 }
 
+/// Defines the products with one tile of rows and with two. `$right` loads the right factor.
+macro_rules! products {
+    ($right:literal, $one:ident, $two:ident) => {
+        /// With one tile of rows.
+        ///
+        /// # Safety
+        /// As for [`Self::run`]; there are at most 16 rows.
+        unsafe fn $one(&self) {
+            // SAFETY: every address is within what the caller promises, as the tiles have as many rows as there are.
+            unsafe {
+                asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "test {from}, {from}",
+                    "jz 2f",
+                    "tileloadd tmm0, [{from} + {stride}]",
+                    "tileloadd tmm1, [{from} + {stride} + 64]",
+                    "2:",
+                    "mov {stride:e}, 128",
+                    "test {steps}, {steps}",
+                    "jz 4f",
+                    "3:",
+                    "tileloadd tmm4, [{left} + {left_row}]",
+                    concat!($right, " tmm6, [{right} + {stride}]"),
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    concat!($right, " tmm7, [{right} + {stride} + 64]"),
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "add {left}, {left_step}",
+                    "add {right}, 2048",
+                    "dec {steps}",
+                    "jnz 3b",
+                    "4:",
+                    "tilestored [{to} + {to_row}], tmm0",
+                    "tilestored [{to} + {to_row} + 64], tmm1",
+                    from = in(reg) self.from,
+                    stride = inout(reg) 4 * self.from_row => _,
+                    left = inout(reg) self.left => _,
+                    left_row = in(reg) 4 * self.left_row,
+                    left_step = in(reg) 4 * self.left_step,
+                    right = inout(reg) self.right => _,
+                    steps = inout(reg) self.steps => _,
+                    to = in(reg) self.to,
+                    to_row = in(reg) 4 * self.to_row,
+                    out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
+        }
+
+        /// With two tiles of rows, the first of them full.
+        ///
+        /// # Safety
+        /// As for [`Self::run`]; there are more than 16 rows.
+        unsafe fn $two(&self) {
+            // SAFETY: as in `one`. Once the first sums are there, the registers of `from` are those of the left factor's other
+            // tile and of the right one's rows.
+            unsafe {
+                asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "test {from}, {from}",
+                    "jz 2f",
+                    "tileloadd tmm0, [{from} + {stride}]",
+                    "tileloadd tmm1, [{from} + {stride} + 64]",
+                    "mov {other}, {stride}",
+                    "shl {other}, 4",
+                    "add {from}, {other}",
+                    "tileloadd tmm2, [{from} + {stride}]",
+                    "tileloadd tmm3, [{from} + {stride} + 64]",
+                    "2:",
+                    "mov {other}, {left_row}",
+                    "shl {other}, 4",
+                    "add {other}, {left}",
+                    "mov {stride:e}, 128",
+                    "test {steps}, {steps}",
+                    "jz 4f",
+                    "3:",
+                    "tileloadd tmm4, [{left} + {left_row}]",
+                    concat!($right, " tmm6, [{right} + {stride}]"),
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    concat!($right, " tmm7, [{right} + {stride} + 64]"),
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{other} + {left_row}]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {left}, {left_step}",
+                    "add {other}, {left_step}",
+                    "add {right}, 2048",
+                    "dec {steps}",
+                    "jnz 3b",
+                    "4:",
+                    "tilestored [{to} + {to_row}], tmm0",
+                    "tilestored [{to} + {to_row} + 64], tmm1",
+                    "mov {other}, {to_row}",
+                    "shl {other}, 4",
+                    "add {other}, {to}",
+                    "tilestored [{other} + {to_row}], tmm2",
+                    "tilestored [{other} + {to_row} + 64], tmm3",
+                    from = inout(reg) self.from => _,
+                    other = out(reg) _,
+                    stride = inout(reg) 4 * self.from_row => _,
+                    left = inout(reg) self.left => _,
+                    left_row = in(reg) 4 * self.left_row,
+                    left_step = in(reg) 4 * self.left_step,
+                    right = inout(reg) self.right => _,
+                    steps = inout(reg) self.steps => _,
+                    to = in(reg) self.to,
+                    to_row = in(reg) 4 * self.to_row,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
 /// `to = from + left * right`, for all [`COLUMNS`].
 #[derive(Clone, Copy)]
 pub(super) struct TileProduct {
@@ -97,6 +216,8 @@ pub(super) struct TileProduct {
     pub left_step: usize,
     /// For each word, that of every column.
     pub right: *const u32,
+    /// Whether the right factor is to leave the first cache to the left one, which is read again sooner.
+    pub right_passes: bool,
     /// What the sums begin with; null: with nothing.
     pub from: *const f32,
     /// Floats from one row of `from` to the next.
@@ -115,125 +236,15 @@ impl TileProduct {
     pub(super) unsafe fn run(&self) {
         // SAFETY: the caller's.
         unsafe {
-            if self.rows <= ROWS {
-                self.one();
-            } else {
-                self.two();
+            match (self.rows <= ROWS, self.right_passes) {
+                (true, false) => self.one(),
+                (true, true) => self.one_passing(),
+                (false, false) => self.two(),
+                (false, true) => self.two_passing(),
             }
         }
     }
 
-    /// With one tile of rows.
-    ///
-    /// # Safety
-    /// As for [`Self::run`]; there are at most 16 rows.
-    unsafe fn one(&self) {
-        // SAFETY: every address is within what the caller promises, as the tiles have as many rows as there are.
-        unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "test {from}, {from}",
-                "jz 2f",
-                "tileloadd tmm0, [{from} + {stride}]",
-                "tileloadd tmm1, [{from} + {stride} + 64]",
-                "2:",
-                "mov {stride:e}, 128",
-                "test {steps}, {steps}",
-                "jz 4f",
-                "3:",
-                "tileloadd tmm4, [{left} + {left_row}]",
-                "tileloadd tmm6, [{right} + {stride}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{right} + {stride} + 64]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {left}, {left_step}",
-                "add {right}, 2048",
-                "dec {steps}",
-                "jnz 3b",
-                "4:",
-                "tilestored [{to} + {to_row}], tmm0",
-                "tilestored [{to} + {to_row} + 64], tmm1",
-                from = in(reg) self.from,
-                stride = inout(reg) 4 * self.from_row => _,
-                left = inout(reg) self.left => _,
-                left_row = in(reg) 4 * self.left_row,
-                left_step = in(reg) 4 * self.left_step,
-                right = inout(reg) self.right => _,
-                steps = inout(reg) self.steps => _,
-                to = in(reg) self.to,
-                to_row = in(reg) 4 * self.to_row,
-                out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
-        }
-    }
-
-    /// With two tiles of rows, the first of them full.
-    ///
-    /// # Safety
-    /// As for [`Self::run`]; there are more than 16 rows.
-    unsafe fn two(&self) {
-        // SAFETY: as in `one`. Once the first sums are there, the registers of `from` are those of the left factor's other
-        // tile and of the right one's rows.
-        unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "test {from}, {from}",
-                "jz 2f",
-                "tileloadd tmm0, [{from} + {stride}]",
-                "tileloadd tmm1, [{from} + {stride} + 64]",
-                "mov {other}, {stride}",
-                "shl {other}, 4",
-                "add {from}, {other}",
-                "tileloadd tmm2, [{from} + {stride}]",
-                "tileloadd tmm3, [{from} + {stride} + 64]",
-                "2:",
-                "mov {other}, {left_row}",
-                "shl {other}, 4",
-                "add {other}, {left}",
-                "mov {stride:e}, 128",
-                "test {steps}, {steps}",
-                "jz 4f",
-                "3:",
-                "tileloadd tmm4, [{left} + {left_row}]",
-                "tileloadd tmm6, [{right} + {stride}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{right} + {stride} + 64]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{other} + {left_row}]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {left}, {left_step}",
-                "add {other}, {left_step}",
-                "add {right}, 2048",
-                "dec {steps}",
-                "jnz 3b",
-                "4:",
-                "tilestored [{to} + {to_row}], tmm0",
-                "tilestored [{to} + {to_row} + 64], tmm1",
-                "mov {other}, {to_row}",
-                "shl {other}, 4",
-                "add {other}, {to}",
-                "tilestored [{other} + {to_row}], tmm2",
-                "tilestored [{other} + {to_row} + 64], tmm3",
-                from = inout(reg) self.from => _,
-                other = out(reg) _,
-                stride = inout(reg) 4 * self.from_row => _,
-                left = inout(reg) self.left => _,
-                left_row = in(reg) 4 * self.left_row,
-                left_step = in(reg) 4 * self.left_step,
-                right = inout(reg) self.right => _,
-                steps = inout(reg) self.steps => _,
-                to = in(reg) self.to,
-                to_row = in(reg) 4 * self.to_row,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
-        }
-    }
+    products!("tileloadd", one, two);
+    products!("tileloaddt1", one_passing, two_passing);
 }

@@ -27,7 +27,8 @@ fn every_number_of_rows_and_steps_is_right() {
     }
     let random = &mut Random(1);
     for rows in (1..=MOST).flat_map(|rows| [rows; 4]) {
-        let (steps, begins) = (random.below(5), random.below(2) == 1);
+        let [begins, passes] = [(); 2].map(|()| random.below(2) == 1);
+        let steps = random.below(5);
         let row = steps * STEP + random.below(20);
         let strides = [COLUMNS + random.below(20), COLUMNS + random.below(20)];
         let left = words(random, rows * row);
@@ -42,6 +43,7 @@ fn every_number_of_rows_and_steps_is_right() {
             left_row: row,
             left_step: STEP,
             right: packed_right.as_ptr(),
+            right_passes: passes,
             from: if begins { from.as_ptr() } else { std::ptr::null() },
             from_row: strides[0],
             to: to.as_mut_ptr(),

@@ -105,6 +105,7 @@ fn peak(level: Level) -> f64 {
             left_row: STEP,
             left_step: STEP * MOST,
             right: right.as_ptr(),
+            right_passes: false,
             from: std::ptr::null(),
             from_row: 0,
             to: to.as_mut_ptr(),

@@ -176,7 +176,7 @@ impl Tile {
                 // Where nothing is seen the sum is 0, and so is what is divided by it. The order of the arguments keeps
                 // what is not a number.
                 let sum = L::max(L::splat(f32::MIN_POSITIVE), L::load(own.sum.add(lane)));
-                let part = L::div(L::splat(1.0), sum);
+                let part = L::inverse(sum);
                 for o in (0..width).map(|j| o.add(j * panel::<L>())) {
                     let x = if seen { L::load(o) } else { L::splat(0.0) };
                     L::store(o, L::mul(part, x));

@@ -21,10 +21,11 @@ impl<const PARTS: usize> Kernel for Amx<PARTS> {
     const LANES: usize = COLUMNS;
     const TOKENS: usize = MOST;
     const SIDE: usize = 16;
-    const ELEMENTS: usize = if PARTS == 1 { 320 } else { 256 };
-    const WORDS: usize = Self::ELEMENTS / 2 * PARTS;
+    const ELEMENTS: usize = 640 / PARTS;
+    const WORDS: usize = 320;
+    const PACKED: usize = 4 * Self::ELEMENTS;
+    const TOGETHER: usize = 1 << 20;
     const DEQUANTIZING: usize = 256;
-    const NEAR: usize = 512 << 10;
 
     fn words(elements: usize) -> usize {
         elements.div_ceil(2 * STEP) * STEP * PARTS
@@ -48,6 +49,7 @@ impl<const PARTS: usize> Kernel for Amx<PARTS> {
             left_row: STEP,
             left_step: STEP * tokens,
             right: tile.weights,
+            right_passes: tile.weights_pass,
             from: tile.from,
             from_row: tile.from_stride,
             to: tile.to,

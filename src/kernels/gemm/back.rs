@@ -8,7 +8,7 @@ use super::super::{Crew, Need, ProductBack, Queue, Scratch, Vectors};
 use super::kernel::{BackKernel, Rows};
 use super::pack::{self, Source, Tokens};
 use super::plan::{self, Parts};
-use super::sweep::sweep;
+use super::sweep::{Part, each_tile, sweep};
 
 /// Columns that are dequantized at a time, at most.
 const COLUMNS: usize = 256;
@@ -121,7 +121,7 @@ impl<'a, K: BackKernel> Back<'a, K> {
             // SAFETY: no more rows and columns than the scratch holds; the columns are whole blocks.
             unsafe { self.pack(some, columns.clone(), own) };
             let words = K::words(part.start)..K::words(part.end);
-            for panel in 0..panels {
+            let part = |panel: usize, passes: bool| {
                 let (dx, n, sums) = places(panel);
                 let end = if n == K::LANES { dx } else { sums };
                 let from = match part.start {
@@ -130,8 +130,17 @@ impl<'a, K: BackKernel> Back<'a, K> {
                 };
                 let to = if part.end == rows.len() { end } else { sums };
                 let panel = own.panels.wrapping_add(panel * words.len() * K::LANES);
-                // SAFETY: just packed; the sums have place for all tokens, and so has `dx` for a whole panel.
-                unsafe { sweep::<K>(panel, words.clone(), (tokens, tiles.clone()), from, to) };
+                Part { panel, words: words.clone(), passes, from, to }
+            };
+            // SAFETY: just packed; the sums have place for all tokens, and so has `dx` for a whole panel.
+            unsafe {
+                if K::TOGETHER > 0 && panels > 1 {
+                    each_tile::<K>(tokens, tiles.clone(), |tile| {
+                        (0..panels).for_each(|i| part(i, true).multiply::<K>(tokens, tile, tile));
+                    });
+                } else {
+                    (0..panels).for_each(|i| sweep::<K>(&part(i, false), tokens, tiles.clone()));
+                }
             }
         }
         if beside_at_all {

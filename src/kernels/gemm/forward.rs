@@ -9,7 +9,10 @@ use super::super::{
 use super::kernel::{Kernel, Rows};
 use super::pack::{self, Source, Tokens};
 use super::plan::{self, Parts};
-use super::sweep::sweep;
+use super::sweep::{Part, each_tile, sweep};
+
+/// Panels of each weight that are packed before they are multiplied, at most: more gain nothing.
+const MOST_TOGETHER: usize = 16;
 
 /// A product on the GEMM of one level.
 pub(super) struct Forward<'a, K> {
@@ -27,6 +30,15 @@ struct Own {
     panels: *mut u32,
     /// For each panel and token, the sums of the panel's rows.
     sums: *mut f32,
+}
+
+/// Where the sums of some tokens are.
+#[derive(Clone, Copy)]
+struct Sums {
+    /// Those of token 0, for the first panel.
+    at: *mut f32,
+    /// Floats from one panel's to the next's.
+    apart: usize,
 }
 
 /// The tokens that are packed at a time.
@@ -51,15 +63,31 @@ impl<'a, K: Kernel> Forward<'a, K> {
     }
 
     pub(super) fn need(&self) -> Need {
+        let width = self.product.weight.width;
         let tokens = Parts::of_tokens(self.product.tokens).most();
-        let words = K::words(self.product.weight.width);
-        let panels = self.together() * self.weights().count();
+        let panels = self.together(1) * self.weights();
+        let sums = if self.is_by_tile(panels) && width <= K::PACKED {
+            panels * K::TOKENS
+        } else {
+            panels * tokens
+        };
         // While tokens are packed, those of a tile may be where sums are afterwards.
         let is_normed = self.fused.is_some_and(|(fused, _)| fused.norm.is_some());
-        let normed = if is_normed { K::TOKENS * self.product.weight.width } else { 0 };
-        let sums = normed.max(panels * K::LANES * tokens);
-        let own = Rows::words::<K>() + panels * K::LANES * K::WORDS + sums;
-        Need { shared: 4 * tokens * words, own: 4 * own }
+        let normed = if is_normed { K::TOKENS * width } else { 0 };
+        // With several panels, some pieces of work may have one.
+        let sums = K::LANES * sums.max(tokens * self.weights());
+        let own = Rows::words::<K>() + panels * self.panel() + sums.max(normed);
+        Need { shared: 4 * tokens * K::words(width), own: 4 * own }
+    }
+
+    /// Words of a packed panel.
+    fn panel(&self) -> usize {
+        K::LANES * K::words(self.product.weight.width.min(K::PACKED))
+    }
+
+    /// Whether so many panels are multiplied with one tile after the other.
+    fn is_by_tile(&self, panels: usize) -> bool {
+        K::TOGETHER > 0 && panels > 1
     }
 
     /// What is done with the values, if they are not the results.
@@ -68,18 +96,22 @@ impl<'a, K: Kernel> Forward<'a, K> {
         then.filter(|(then, _)| !matches!(then, Then::Nothing))
     }
 
-    /// The weights that meet the same tokens.
-    fn weights(&self) -> impl Iterator<Item = Weight> + Clone {
-        let second = self.fused.and_then(|(fused, _)| fused.second());
-        std::iter::once(self.product.weight).chain(second.map(|second| second.weight))
+    /// The other weight that meets the same tokens, if there is one.
+    fn second(&self) -> Option<Weight> {
+        Some(self.fused?.0.second()?.weight)
     }
 
-    /// How many panels of each weight are packed before they are multiplied: more than one where the tokens do not stay in a
-    /// core's cache, so that they come from further away less often.
-    fn together(&self) -> usize {
-        let tokens = Parts::of_tokens(self.product.tokens).most();
-        let bytes = 4 * tokens * K::words(self.product.weight.width);
-        ((bytes / K::NEAR).clamp(1, 8) / self.weights().count()).max(1)
+    /// How many weights meet the same tokens.
+    fn weights(&self) -> usize {
+        1 + usize::from(self.second().is_some())
+    }
+
+    /// How many panels of each weight are packed before they are multiplied: about as many for each thread.
+    fn together(&self, threads: usize) -> usize {
+        let most = (K::TOGETHER / (4 * self.panel() * self.weights())).clamp(1, MOST_TOGETHER);
+        let panels = self.product.weight.rows.div_ceil(K::LANES);
+        let rounds = panels.div_ceil(most * threads);
+        panels.div_ceil(rounds * threads).max(1)
     }
 
     /// Computes the product together with the crew's other threads.
@@ -88,9 +120,9 @@ impl<'a, K: Kernel> Forward<'a, K> {
     /// The processor has the kernel's level; as for [`Product::run`].
     pub(super) unsafe fn run(&self, crew: Crew<'_>, scratch: Scratch, queue: &mut Queue) {
         let Product { weight, y, .. } = *self.product;
-        let together = self.together();
+        let together = self.together(crew.count);
         let panels = scratch.own.cast::<u32>().wrapping_add(Rows::words::<K>());
-        let sums = panels.wrapping_add(together * self.weights().count() * K::LANES * K::WORDS);
+        let sums = panels.wrapping_add(together * self.weights() * self.panel());
         let own = Own { between: Rows::new::<K>(scratch.own), panels, sums: sums.cast() };
         for some in Parts::of_tokens(self.product.tokens).all() {
             let tokens = Tokens::new::<K>(some.len(), weight.width, scratch.shared);
@@ -128,65 +160,158 @@ impl<'a, K: Kernel> Forward<'a, K> {
     /// # Safety
     /// As for [`Self::run`].
     unsafe fn group(&self, rows: Range<usize>, block: &Block, tiles: Range<usize>, own: &Own) {
-        let Block { tokens, y, then } = block;
-        let weight = &self.product.weight;
-        let unit = plan::unit(weight).unwrap_or(1);
-        for part in Parts::new(weight.width, K::ELEMENTS / unit * unit, unit).all() {
-            let words = K::words(part.start)..K::words(part.end);
-            for panel in self.panels(&rows) {
-                // SAFETY: a part is whole blocks, and no more words than the scratch holds.
-                unsafe { self.pack(&panel, part.clone(), own) };
+        // SAFETY: the caller's.
+        unsafe {
+            if self.is_by_tile(self.panels(&rows).count()) {
+                self.by_tile(&rows, block, tiles, own);
+            } else {
+                self.by_panel(&rows, block, tiles, own);
             }
-            for Panel { rows, place, .. } in self.panels(&rows) {
-                let n = rows.len();
-                let (sums, y) = (own.sums::<K>(place, tokens), y.elements(rows.start));
-                let from = (part.start > 0).then_some(sums);
-                let is_last = part.end == weight.width && then.is_none();
-                let beside = n < K::LANES || y.distance().is_none();
-                let to = if is_last && !beside { y } else { sums };
-                // SAFETY: just packed; the sums have place for all tokens, and so has `y` for a whole panel. What lies
-                // behind the rows in it is not touched.
+        }
+    }
+
+    /// The same with one panel after the other.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    unsafe fn by_panel(&self, rows: &Range<usize>, block: &Block, tiles: Range<usize>, own: &Own) {
+        let sums = Sums { at: own.sums, apart: K::LANES * block.tokens.count };
+        for part in self.parts(&(0..self.product.weight.width), K::ELEMENTS).all() {
+            for panel in self.panels(rows) {
+                // SAFETY: a part is whole blocks, and no more words than the scratch holds.
+                unsafe { self.pack(&panel, part.clone(), self.packed(&panel, own), own) };
+            }
+            for panel in self.panels(rows) {
+                // SAFETY: just packed; the sums have place for all tokens.
                 unsafe {
-                    sweep::<K>(
-                        own.panel::<K>(place),
-                        words.clone(),
-                        (tokens, tiles.clone()),
-                        from,
-                        to,
-                    );
-                    if is_last && beside {
-                        sums.copy(y, tokens.of_tiles(&tiles), n);
-                    }
+                    let words = self.packed(&panel, own);
+                    let part = self.part(&panel, part.clone(), words, block, sums);
+                    sweep::<K>(&part, &block.tokens, tiles.clone());
                 }
             }
         }
-        if let Some((then, level)) = then {
-            let (some, weights) = (tokens.of_tiles(&tiles), self.weights().count());
-            for Panel { rows, place, .. } in self.panels(&rows).step_by(weights) {
-                let last = place + weights - 1;
-                let values = [place, last].map(|place| own.sums::<K>(place, tokens));
-                // SAFETY: the panels' sums are there, and the places in `y` are this thread's.
-                unsafe { then.apply(*level, values, *y, rows, some.clone()) };
+        // SAFETY: the sums are complete.
+        unsafe { self.finish(rows, block, tiles, sums) };
+    }
+
+    /// The same with one tile after the other: it stays in the first cache for all panels, and so do their sums until they are
+    /// used.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    unsafe fn by_tile(&self, rows: &Range<usize>, block: &Block, tiles: Range<usize>, own: &Own) {
+        let tokens = &block.tokens;
+        let width = self.product.weight.width;
+        for whole in self.parts(&(0..width), K::PACKED).all() {
+            let parts = || self.parts(&whole, K::ELEMENTS).all();
+            let at = |panel: &Panel, part: &Range<usize>| {
+                let words = K::words(part.start - whole.start);
+                self.packed(panel, own).wrapping_add(words * K::LANES)
+            };
+            for panel in self.panels(rows) {
+                for part in parts() {
+                    // SAFETY: as in `by_panel`.
+                    unsafe { self.pack(&panel, part.clone(), at(&panel, &part), own) };
+                }
+            }
+            let multiply = |tile: usize| {
+                let first = tokens.of_tiles(&(tile..tile + 1)).start;
+                let sums = if whole.len() == width {
+                    let at = own.sums.wrapping_sub(first * K::LANES);
+                    Sums { at, apart: K::TOKENS * K::LANES }
+                } else {
+                    Sums { at: own.sums, apart: K::LANES * tokens.count }
+                };
+                for part in parts() {
+                    for panel in self.panels(rows) {
+                        let words = at(&panel, &part);
+                        // SAFETY: just packed; the sums have place for the tile's tokens.
+                        unsafe {
+                            let mut part = self.part(&panel, part.clone(), words, block, sums);
+                            part.passes = true;
+                            part.multiply::<K>(tokens, tile, tile);
+                        }
+                    }
+                }
+                if whole.end == width {
+                    // SAFETY: the sums are complete.
+                    unsafe { self.finish(rows, block, tile..tile + 1, sums) };
+                }
+            };
+            // SAFETY: the caller's.
+            unsafe { each_tile::<K>(tokens, tiles.clone(), multiply) };
+        }
+    }
+
+    /// Where a panel is packed.
+    fn packed(&self, panel: &Panel, own: &Own) -> *mut u32 {
+        own.panels.wrapping_add(panel.place * self.panel())
+    }
+
+    /// Elements in parts of whole blocks, at most so many.
+    fn parts(&self, elements: &Range<usize>, most: usize) -> Parts {
+        let unit = plan::unit(&self.product.weight).unwrap_or(1);
+        Parts::within(elements, most / unit * unit, unit)
+    }
+
+    /// A part of a panel, packed as those words.
+    fn part(
+        &self,
+        panel: &Panel,
+        part: Range<usize>,
+        words: *const u32,
+        block: &Block,
+        sums: Sums,
+    ) -> Part {
+        let sums = sums.of::<K>(panel.place);
+        let is_last = part.end == self.product.weight.width;
+        let y = block.y.elements(panel.rows.start);
+        let from = (part.start > 0).then_some(sums);
+        let to = if is_last && block.is_result::<K>(panel) { y } else { sums };
+        let words_of_all = K::words(part.start)..K::words(part.end);
+        Part { panel: words, words: words_of_all, passes: false, from, to }
+    }
+
+    /// Makes results of sums that are none yet.
+    ///
+    /// # Safety
+    /// The sums of all panels are there for the tiles; the places in the results are this thread's.
+    unsafe fn finish(&self, rows: &Range<usize>, block: &Block, tiles: Range<usize>, sums: Sums) {
+        let some = block.tokens.of_tiles(&tiles);
+        let weights = self.weights();
+        for panel in self.panels(rows).step_by(weights) {
+            let Panel { rows, place, .. } = &panel;
+            let values = [*place, place + weights - 1].map(|place| sums.of::<K>(place));
+            // SAFETY: the caller's.
+            unsafe {
+                match block.then {
+                    _ if block.is_result::<K>(&panel) => {}
+                    Some((then, level)) => {
+                        then.apply(level, values, block.y, rows.clone(), some.clone());
+                    }
+                    None => values[0].copy(block.y.elements(rows.start), some.clone(), rows.len()),
+                }
             }
         }
     }
 
     /// The panels of some rows, those of all weights beside each other.
     fn panels(&self, rows: &Range<usize>) -> impl Iterator<Item = Panel> {
-        let (weights, end) = (self.weights(), rows.end);
-        let all = rows.clone().step_by(K::LANES).flat_map(move |first| {
-            let rows = first..end.min(first + K::LANES);
-            weights.clone().map(move |weight| (weight, rows.clone()))
-        });
-        all.enumerate().map(|(place, (weight, rows))| Panel { weight, rows, place })
+        let (first, second, count) = (self.product.weight, self.second(), self.weights());
+        let (start, end) = (rows.start, rows.end);
+        (0..rows.len().div_ceil(K::LANES) * count).map(move |place| {
+            let weight = if place % count == 0 { first } else { second.unwrap_or(first) };
+            let first = start + place / count * K::LANES;
+            Panel { weight, rows: first..end.min(first + K::LANES), place }
+        })
     }
 
     /// Packs part of a panel's rows.
     ///
     /// # Safety
     /// The processor has the kernel's level; as for [`pack::rows`].
-    unsafe fn pack(&self, panel: &Panel, part: Range<usize>, own: &Own) {
-        let (rows, to) = (&panel.rows, own.panel::<K>(panel.place));
+    unsafe fn pack(&self, panel: &Panel, part: Range<usize>, to: *mut u32, own: &Own) {
+        let rows = &panel.rows;
         for first in rows.clone().step_by(K::SIDE) {
             let some = first..rows.end.min(first + K::SIDE);
             let to = to.wrapping_add(first - rows.start);
@@ -198,15 +323,18 @@ impl<'a, K: Kernel> Forward<'a, K> {
     }
 }
 
-impl Own {
-    /// Where a panel is packed.
-    fn panel<K: Kernel>(&self, place: usize) -> *mut u32 {
-        self.panels.wrapping_add(place * K::LANES * K::WORDS)
+impl Block {
+    /// Whether the sums of a panel's rows are the results, and may be written as such: what lies behind the rows of a panel is not
+    /// touched.
+    fn is_result<K: Kernel>(&self, panel: &Panel) -> bool {
+        let is_whole = panel.rows.len() == K::LANES;
+        self.then.is_none() && is_whole && self.y.distance().is_some()
     }
+}
 
-    /// A panel's sums, token by token.
-    fn sums<K: Kernel>(&self, place: usize, tokens: &Tokens) -> Vectors {
-        let sums = self.sums.wrapping_add(place * K::LANES * tokens.count);
-        Vectors::new(sums, K::LANES)
+impl Sums {
+    /// A panel's, token by token.
+    fn of<K: Kernel>(&self, place: usize) -> Vectors {
+        Vectors::new(self.at.wrapping_add(place * self.apart), K::LANES)
     }
 }

@@ -19,15 +19,19 @@ pub(super) trait Kernel {
     const TOKENS: usize;
     /// Rows that are transposed at a time, at most.
     const SIDE: usize;
-    /// Elements of a row that are packed at a time, at most: the panel of them stays in the cache for all tokens.
+    /// Elements of a row that are multiplied at a time, at most: the panel of them stays in the cache for all tokens, or a tile
+    /// for all panels.
     const ELEMENTS: usize;
     /// The words of as many.
     const WORDS: usize;
+    /// Elements of a row that are packed at a time, at most, where several panels are multiplied with a tile before the next one:
+    /// some times `ELEMENTS`.
+    const PACKED: usize = Self::ELEMENTS;
+    /// Bytes of packed panels that are multiplied with a tile before the next one: not 0 where multiplying is so quick that one
+    /// waits for tokens that lie further away than in the first cache, and for results on their way to memory.
+    const TOGETHER: usize = 0;
     /// Dequantizing a weight takes as long as multiplying it with so many tokens.
     const DEQUANTIZING: usize = 24;
-    /// Bytes of packed tokens that may be read again for each panel: where multiplying is so quick that one waits for those
-    /// that lie further away than in a core's own cache.
-    const NEAR: usize = usize::MAX;
 
     /// The words that elements take from the first of a row on; all but the last part of a row is whole blocks.
     fn words(elements: usize) -> usize;

@@ -12,6 +12,7 @@ pub(super) const TOKENS: usize = 512;
 /// `n` things in parts of about the same size.
 #[derive(Clone, Copy)]
 pub(super) struct Parts {
+    first: usize,
     n: usize,
     step: usize,
 }
@@ -19,8 +20,14 @@ pub(super) struct Parts {
 impl Parts {
     /// None above `most`, all but the last a multiple of `unit`, which `most` is as well.
     pub(super) fn new(n: usize, most: usize, unit: usize) -> Self {
+        Self::within(&(0..n), most, unit)
+    }
+
+    /// The same for those in a range.
+    pub(super) fn within(range: &Range<usize>, most: usize, unit: usize) -> Self {
+        let n = range.len();
         let count = n.div_ceil(most).max(1);
-        Self { n, step: n.div_ceil(count).next_multiple_of(unit).max(1) }
+        Self { first: range.start, n, step: n.div_ceil(count).next_multiple_of(unit).max(1) }
     }
 
     /// `tokens` in parts that are packed at a time.
@@ -40,7 +47,7 @@ impl Parts {
 
     /// One of them.
     pub(super) fn at(self, i: usize) -> Range<usize> {
-        i * self.step..self.n.min((i + 1) * self.step)
+        self.first + i * self.step..self.first + self.n.min((i + 1) * self.step)
     }
 
     /// All of them.

@@ -11,6 +11,8 @@ pub(super) struct Tile {
     pub words: usize,
     /// The panel: for each word, that of every lane.
     pub weights: *const u32,
+    /// Whether the same tokens are multiplied with other panels next, so that they stay in the first cache.
+    pub weights_pass: bool,
     /// The tile: for each word, that of every token.
     pub tokens: *const u32,
     /// Where the next tile will be read, for the cache.

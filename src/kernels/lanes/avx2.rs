@@ -114,9 +114,9 @@ impl Lanes for F32x8 {
     }
 
     #[inline(always)]
-    unsafe fn div(a: __m256, b: __m256) -> __m256 {
+    unsafe fn inverse(x: __m256) -> __m256 {
         // SAFETY: the caller's.
-        unsafe { _mm256_div_ps(a, b) }
+        unsafe { _mm256_div_ps(_mm256_set1_ps(1.0), x) }
     }
 
     #[inline(always)]

@@ -18,7 +18,7 @@ pub(crate) unsafe fn tanh<L: Lanes>(x: L::V) -> L::V {
         // Beyond 20 it is 1. The order of the arguments keeps what is not a number.
         let x = L::max(L::splat(-20.0), L::min(L::splat(20.0), x));
         let e = L::exp2(L::mul(L::splat(2.0 * LOG2_E), x));
-        L::sub(L::splat(1.0), L::div(L::splat(2.0), L::add(e, L::splat(1.0))))
+        L::fma(L::splat(-2.0), L::inverse(L::add(e, L::splat(1.0))), L::splat(1.0))
     }
 }
 

@@ -111,11 +111,11 @@ pub(crate) trait Lanes {
     /// The processor has the instructions.
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
 
-    /// `a / b`
+    /// `1 / x`, to within 2 units in the last place, of numbers whose inverse is a normal one.
     ///
     /// # Safety
     /// The processor has the instructions.
-    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn inverse(x: Self::V) -> Self::V;
 
     /// `a * b + c`, rounded once.
     ///

@@ -121,7 +121,8 @@ pub(crate) unsafe fn sigmoid_part<L: Lanes>(curve: Curve, x: L::V) -> (L::V, L::
                 (L::mul(x, z), L::fma(square, L::splat(6.0 * C * CUBIC), c))
             }
         };
-        let e = exp::<L>(L::sub(L::splat(0.0), z));
-        (L::div(one, L::add(one, e)), slope)
+        // Beyond 87 the inverse is hardly above 0. The order of the arguments keeps what is not a number.
+        let e = exp::<L>(L::min(L::splat(87.0), L::sub(L::splat(0.0), z)));
+        (L::inverse(L::add(one, e)), slope)
     }
 }

@@ -86,7 +86,8 @@ fn large_values_saturate() {
             let all =
                 GateForward { curve, width, rows, x, x_stride, up, up_stride, y: y_at, y_stride };
             gate(level, all, 1);
-            assert_eq!(y[..4], [0.0, 0.0, 100.0, 1e4]);
+            assert!(y[..2].iter().all(|y| y.abs() < 1e-30), "{y:?}");
+            assert_eq!(y[2..4], [100.0, 1e4]);
             assert!(y[4].is_nan());
         }
     }
