@@ -111,7 +111,10 @@ unsafe fn read(
             records.extend(Record::new(&nodes, reading, level, room));
         }
         // SAFETY: a node of the graph.
-        unsafe { packed.passes(nodes.node()) };
+        unsafe {
+            packed.passes(nodes.node());
+            state.results.meet(nodes.node());
+        }
     }
 }
 

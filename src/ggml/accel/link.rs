@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use llama_cpp_sys_2 as sys;
 
+use super::pages::Results;
 use super::room::Room;
 use crate::kernels::{Level, Need};
 
@@ -22,6 +23,7 @@ pub(super) struct State {
     /// What the largest graph so far needs.
     pub need: Need,
     pub room: Room,
+    pub results: Results,
 }
 
 // SAFETY: the pool may be used from any thread, by one at a time: whoever holds the lock.
@@ -36,7 +38,8 @@ impl Link {
     /// For a context whose kernels are of this level; [`Level::None`]: the engine's own alone.
     pub(crate) fn new(level: Level) -> Arc<Self> {
         let need = Need::default();
-        let state = State { pool: null_mut(), threads: 1, need, room: Room::empty() };
+        let (room, results) = (Room::empty(), Results::none());
+        let state = State { pool: null_mut(), threads: 1, need, room, results };
         Arc::new(Self { level, state: Mutex::new(state) })
     }
 

@@ -15,6 +15,7 @@ mod layout_tests;
 mod link;
 mod nodes;
 mod packed;
+mod pages;
 mod products;
 mod projections;
 mod recurrent;

@@ -3,6 +3,7 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::null_mut;
 
+use super::pages;
 use crate::kernels::{Need, Scratch};
 
 /// Both parts of a scratch begin at multiples of this.
@@ -39,7 +40,8 @@ impl Room {
             return true;
         }
         let bytes = Self::bytes(need, threads);
-        let Some(layout) = bytes.and_then(|b| Layout::from_size_align(b, ALIGN).ok()) else {
+        let align = |bytes| if bytes < pages::LARGE { ALIGN } else { pages::LARGE };
+        let Some(layout) = bytes.and_then(|b| Layout::from_size_align(b, align(b)).ok()) else {
             return false;
         };
         if layout.size() > 0 {
@@ -48,6 +50,8 @@ impl Room {
             if base.is_null() {
                 return false;
             }
+            // SAFETY: the block was just made.
+            unsafe { pages::ask_for_large(base, layout.size()) };
             self.free();
             (self.base, self.layout) = (base, layout);
         }
