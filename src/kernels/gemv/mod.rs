@@ -35,10 +35,10 @@ pub(crate) fn need(p: &Product, level: Level) -> Option<Need> {
 
 /// Rows that a thread takes at a time, if there are so many threads.
 pub(crate) fn chunk(p: &Product, level: Level, threads: usize) -> usize {
-    if float::offers(p, level) {
+    if float::offers(p, level) && level < Level::Amx {
         float::chunk(&p.weight, threads)
     } else {
-        quantized::chunk(&p.weight, threads)
+        quantized::chunk(&p.weight, level, threads)
     }
 }
 

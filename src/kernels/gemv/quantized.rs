@@ -11,6 +11,8 @@ use super::{TOKENS, avx2_blocks, avx2_rows, bytes, halves, iq4xs, k6, k23, k45};
 
 /// Bytes of weights that a thread takes at a time, about.
 const CHUNK: usize = 128 << 10;
+/// The same for processors with AMX, whose memory is further away.
+const FAR_CHUNK: usize = 1 << 20;
 
 /// How weights of one type are multiplied at one level.
 #[derive(Clone, Copy)]
@@ -138,8 +140,9 @@ pub(crate) unsafe fn rows(
 
 /// Rows that a thread takes at a time: as many for each thread, and not too few, because each piece of memory is begun
 /// slowly.
-pub(crate) fn chunk(w: &Weight, threads: usize) -> usize {
-    let rounds = (w.rows * w.stride / threads / CHUNK).max(1);
+pub(crate) fn chunk(w: &Weight, level: Level, threads: usize) -> usize {
+    let bytes = if level >= Level::Amx { FAR_CHUNK } else { CHUNK };
+    let rounds = (w.rows * w.stride / threads / bytes).max(1);
     w.rows.div_ceil(threads * rounds).next_multiple_of(ROWS).max(ROWS)
 }
 
