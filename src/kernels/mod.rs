@@ -22,6 +22,7 @@ mod fused;
 mod gemm;
 #[cfg_attr(not(target_arch = "x86_64"), path = "gemv/none.rs")]
 mod gemv;
+mod inputs;
 mod lanes;
 mod level;
 pub(crate) mod loss;
@@ -47,6 +48,7 @@ pub(crate) use batched::BatchedProduct;
 pub(crate) use crew::{Crew, Shared};
 pub(crate) use experts::ExpertProduct;
 pub(crate) use fused::{FusedProduct, Then, is_apart};
+pub(crate) use inputs::AttentionInputs;
 pub(crate) use level::Level;
 pub(crate) use product::{Product, ProductBack};
 pub(crate) use projections::Projections;

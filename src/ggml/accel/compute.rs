@@ -42,8 +42,9 @@ pub(super) struct Records {
     all: Vec<Record>,
 }
 
-/// Nodes that are computed with another, at most: such as those of a norm, and of three products and what follows each.
-pub(super) const MOST_OTHERS: usize = 10;
+/// Nodes that are computed with another, at most: such as those of a norm, of three products with biases, of norms and
+/// rotations of two, and two that put what they give into a cache.
+pub(super) const MOST_OTHERS: usize = 15;
 
 /// What the kernels of a graph need at most.
 ///

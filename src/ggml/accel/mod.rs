@@ -8,6 +8,7 @@ mod backend;
 mod compute;
 mod experts;
 mod fused;
+mod inputs;
 mod layout;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
@@ -22,6 +23,7 @@ mod recurrent;
 mod register;
 mod room;
 mod rows;
+mod steps;
 mod table;
 #[cfg(test)]
 #[cfg(target_arch = "x86_64")]

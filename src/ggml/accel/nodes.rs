@@ -21,6 +21,18 @@ pub(super) fn is_computed(node: &sys::ggml_tensor) -> bool {
     node.flags & sys::GGML_TENSOR_FLAG_COMPUTE as i32 != 0
 }
 
+/// Whether nothing is computed for a node: it is another one's memory.
+pub(super) fn is_view(node: &sys::ggml_tensor) -> bool {
+    matches!(
+        node.op,
+        sys::GGML_OP_NONE
+            | sys::GGML_OP_VIEW
+            | sys::GGML_OP_RESHAPE
+            | sys::GGML_OP_PERMUTE
+            | sys::GGML_OP_TRANSPOSE
+    )
+}
+
 /// Nodes of a valid graph from one on, of which there is at least that one.
 #[derive(Clone, Copy)]
 pub(super) struct Nodes<'a> {
@@ -74,7 +86,11 @@ impl<'a> Nodes<'a> {
 
     /// As [`reads`](Self::reads), also of a view, whose memory others may read as well.
     pub(super) fn uses(&self, i: usize) -> Option<usize> {
-        let node = self.after(i)?;
+        self.uses_of(self.after(i)?)
+    }
+
+    /// The same of any node of the graph.
+    pub(super) fn uses_of(&self, node: &sys::ggml_tensor) -> Option<usize> {
         if node.flags & sys::GGML_TENSOR_FLAG_OUTPUT as i32 != 0 {
             return None;
         }

@@ -58,7 +58,7 @@ pub(super) unsafe fn projections(nodes: &Nodes<'_>) -> Option<Reading> {
 ///
 /// # Safety
 /// As [`Kernel::of`].
-unsafe fn projection(
+pub(super) unsafe fn projection(
     nodes: &Nodes<'_>,
     vectors: *mut sys::ggml_tensor,
 ) -> Option<(Reading, FusedProduct)> {

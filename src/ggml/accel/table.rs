@@ -6,6 +6,7 @@ use llama_cpp_sys_2 as sys;
 
 use super::experts::experts;
 use super::fused::{added, gated};
+use super::inputs::inputs;
 use super::nodes::Nodes;
 use super::products::{batched, product};
 use super::projections::projections;
@@ -16,8 +17,8 @@ use crate::kernels::attention::Attention;
 use crate::kernels::recurrent::{Convolution, DeltaRule};
 use crate::kernels::rows::{Concat, GateForward, NormForward, Rope, WeightedSum};
 use crate::kernels::{
-    BatchedProduct, Crew, ExpertProduct, FusedProduct, Level, Need, Product, Projections, Scratch,
-    Vectors, Weight, WeightType,
+    AttentionInputs, BatchedProduct, Crew, ExpertProduct, FusedProduct, Level, Need, Product,
+    Projections, Scratch, Vectors, Weight, WeightType,
 };
 
 /// What a node computes, with the pointers and shapes of its tensors.
@@ -30,6 +31,7 @@ pub(super) enum Kernel {
     Attention(Attention),
     Norm(NormForward),
     Projections(Box<Projections>),
+    Inputs(Box<AttentionInputs>),
     Gate(GateForward),
     Rope(Rope),
     Concat(Box<Concat>),
@@ -64,7 +66,7 @@ impl Reading {
 /// How a node is read, maybe with some that follow; `None`: shapes, types or memory are not what a kernel takes.
 type Read = unsafe fn(&Nodes<'_>) -> Option<Reading>;
 
-const TABLE: [(sys::ggml_op, Read); 15] = [
+const TABLE: [(sys::ggml_op, Read); 16] = [
     (sys::GGML_OP_MUL_MAT, gated),
     (sys::GGML_OP_MUL_MAT, added),
     (sys::GGML_OP_MUL_MAT, product),
@@ -72,6 +74,7 @@ const TABLE: [(sys::ggml_op, Read); 15] = [
     (sys::GGML_OP_MUL_MAT_ID, experts),
     (sys::GGML_OP_MUL, weighted),
     (sys::GGML_OP_FLASH_ATTN_EXT, attention),
+    (sys::GGML_OP_RMS_NORM, inputs),
     (sys::GGML_OP_RMS_NORM, projections),
     (sys::GGML_OP_RMS_NORM, norm),
     (sys::GGML_OP_GLU, gate),
@@ -119,6 +122,7 @@ impl Kernel {
             Self::Attention(attention) => attention.need(level),
             Self::Norm(norm) => norm.need(level),
             Self::Projections(all) => all.need(level),
+            Self::Inputs(inputs) => inputs.need(level),
             Self::Gate(gate) => gate.need(level),
             Self::Rope(rope) => rope.need(level),
             Self::Concat(concat) => concat.need(level),
@@ -145,6 +149,7 @@ impl Kernel {
                 Self::Attention(attention) => attention.run(level, crew, scratch),
                 Self::Norm(norm) => norm.run(level, crew, scratch),
                 Self::Projections(all) => all.run(level, crew, scratch),
+                Self::Inputs(inputs) => inputs.run(level, crew, scratch),
                 Self::Gate(gate) => gate.run(level, crew, scratch),
                 Self::Rope(rope) => rope.run(level, crew, scratch),
                 Self::Concat(concat) => concat.run(level, crew, scratch),

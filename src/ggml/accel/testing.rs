@@ -7,9 +7,9 @@ use llama_cpp_sys_2 as sys;
 use super::compute;
 use super::nodes::Nodes;
 use super::table::{Kernel, Reading};
-use crate::kernels::Level;
-use crate::kernels::oracle::{random_floats, relative_error};
+use crate::kernels::oracle::{random_floats, random_weight, relative_error};
 use crate::kernels::testing::{Together, levels, run_crew};
+use crate::kernels::{Level, WeightType};
 
 pub(super) type Tensor = *mut sys::ggml_tensor;
 
@@ -83,6 +83,64 @@ impl Builder {
     pub(super) fn given(&self, [width, rows, sheets]: [i64; 3]) -> Tensor {
         // SAFETY: as in `matrix`.
         unsafe { sys::ggml_new_tensor_3d(self.given, sys::GGML_TYPE_F32, width, rows, sheets) }
+    }
+
+    /// Numbers that are given.
+    pub(super) fn numbers(&self, kind: sys::ggml_type, count: i64) -> Tensor {
+        self.matrix(kind, [count, 1])
+    }
+
+    /// Vectors as so many heads each.
+    pub(super) fn divided(&self, x: Tensor, heads: i64) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe {
+            let [width, tokens, ..] = (*x).ne;
+            sys::ggml_reshape_3d(self.computed, x, width / heads, heads, tokens)
+        }
+    }
+
+    /// So many heads of each vector, from one on.
+    pub(super) fn part(&self, x: Tensor, first: usize, heads: i64) -> Tensor {
+        let head = WIDTH as usize * size_of::<f32>();
+        // SAFETY: as in `times`.
+        unsafe {
+            let (tokens, row) = ((*x).ne[1], (*x).nb[1]);
+            sys::ggml_view_3d(self.computed, x, WIDTH, heads, tokens, head, row, first * head)
+        }
+    }
+
+    /// Heads turned by position.
+    pub(super) fn turned(&self, x: Tensor, positions: Tensor) -> Tensor {
+        let (dims, halves) = (WIDTH as i32, 2);
+        let (base, nothing) = (1e4, null_mut());
+        // SAFETY: as in `times`.
+        unsafe {
+            sys::ggml_rope_ext(
+                self.computed,
+                x,
+                positions,
+                nothing,
+                dims,
+                halves,
+                0,
+                base,
+                1.0,
+                0.0,
+                1.0,
+                32.0,
+                1.0,
+            )
+        }
+    }
+
+    /// All heads of each token as a row, put into a table.
+    pub(super) fn put(&self, table: Tensor, x: Tensor, numbers: Tensor) -> Tensor {
+        // SAFETY: as in `times`.
+        unsafe {
+            let (row, tokens) = ((*x).ne[0] * (*x).ne[1], (*x).ne[2]);
+            let rows = sys::ggml_view_2d(self.computed, x, row, tokens, (*x).nb[2], 0);
+            sys::ggml_set_rows(self.computed, table, rows, numbers)
+        }
     }
 
     /// The first heads of each token.
@@ -196,6 +254,38 @@ impl Graph {
         unsafe { Nodes::of(self.graph, first) }.unwrap_or_else(|| panic!("no node {first}"))
     }
 
+    /// Gives random values to all floats and weights that are given.
+    pub(super) fn fill(&self) {
+        // SAFETY: the context is valid, and its tensors have their memory.
+        unsafe {
+            let mut given = sys::ggml_get_first_tensor(self.contexts[0]);
+            for seed in 0.. {
+                let Some(tensor) = given.as_ref() else { break };
+                let count = sys::ggml_nelements(tensor) as usize;
+                if tensor.type_ == sys::GGML_TYPE_F32 {
+                    let values = random_floats(count, seed);
+                    tensor.data.cast::<f32>().copy_from(values.as_ptr(), values.len());
+                } else if tensor.type_ == sys::GGML_TYPE_Q4_0 {
+                    let width = tensor.ne[0] as usize;
+                    let bytes = random_weight(WeightType::Q4_0, count / width, width, seed);
+                    tensor.data.cast::<u8>().copy_from(bytes.as_ptr(), bytes.len());
+                }
+                given = sys::ggml_get_next_tensor(self.contexts[0], given);
+            }
+        }
+    }
+
+    /// Computes it as the engine does.
+    pub(super) fn compute(&self) {
+        // SAFETY: the graph is valid, and its tensors have their memory.
+        unsafe {
+            let backend = sys::ggml_backend_cpu_init();
+            let status = compute::run(backend, self.graph);
+            sys::ggml_backend_free(backend);
+            assert_eq!(status, sys::GGML_STATUS_SUCCESS);
+        }
+    }
+
     /// The number of the last node.
     pub(super) fn last(&self) -> usize {
         self.from(0).count() - 1
@@ -208,17 +298,8 @@ impl Graph {
         // SAFETY: the tensors are valid and of floats, and have their memory; what the last node reads is left by the
         // computation. Each crew ends before the next begins.
         unsafe {
-            let mut given = sys::ggml_get_first_tensor(self.contexts[0]);
-            for seed in 0.. {
-                let Some(tensor) = given.as_ref() else { break };
-                let values = random_floats(sys::ggml_nelements(tensor) as usize, seed);
-                tensor.data.cast::<f32>().copy_from(values.as_ptr(), values.len());
-                given = sys::ggml_get_next_tensor(self.contexts[0], given);
-            }
-            let backend = sys::ggml_backend_cpu_init();
-            let status = compute::run(backend, self.graph);
-            sys::ggml_backend_free(backend);
-            assert_eq!(status, sys::GGML_STATUS_SUCCESS);
+            self.fill();
+            self.compute();
             let results = std::slice::from_raw_parts_mut(
                 node.data.cast::<f32>(),
                 sys::ggml_nelements(node) as usize,

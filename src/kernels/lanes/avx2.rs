@@ -96,6 +96,15 @@ impl Lanes for F32x8 {
     }
 
     #[inline(always)]
+    unsafe fn store_f16(to: *mut u16, x: __m256) {
+        // SAFETY: the caller's.
+        unsafe {
+            let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x);
+            _mm_storeu_si128(to.cast(), halves);
+        }
+    }
+
+    #[inline(always)]
     unsafe fn add(a: __m256, b: __m256) -> __m256 {
         // SAFETY: the caller's.
         unsafe { _mm256_add_ps(a, b) }

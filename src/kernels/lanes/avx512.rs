@@ -89,6 +89,15 @@ impl Lanes for F32x16 {
     }
 
     #[inline(always)]
+    unsafe fn store_f16(to: *mut u16, x: __m512) {
+        // SAFETY: the caller's.
+        unsafe {
+            let halves = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x);
+            _mm256_storeu_si256(to.cast(), halves);
+        }
+    }
+
+    #[inline(always)]
     unsafe fn add(a: __m512, b: __m512) -> __m512 {
         // SAFETY: the caller's.
         unsafe { _mm512_add_ps(a, b) }

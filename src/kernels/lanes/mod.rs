@@ -93,6 +93,12 @@ pub(crate) trait Lanes {
     /// The processor has the instructions, and there is room for `N` floats at `to`.
     unsafe fn store(to: *mut f32, x: Self::V);
 
+    /// 16-bit floats to memory, the nearest; of two, the even one.
+    ///
+    /// # Safety
+    /// The processor has the instructions, and there is room for `N` of them at `to`.
+    unsafe fn store_f16(to: *mut u16, x: Self::V);
+
     /// `a + b`
     ///
     /// # Safety

@@ -1,5 +1,5 @@
-//! What is done with each row of activations by itself: sums, gates, norms, the rotation that tells positions, and rows
-//! that continue others.
+//! What is done with each row of activations by itself: sums, gates, norms, the rotation that tells positions, rows that
+//! continue others, and rows that are put where numbers say.
 //!
 //! All of it is in f32. A row is one thread's work, from its first element to its last, so that neither the number of
 //! threads nor what else is computed makes a difference; a single row is done by one thread, while the others go on.
@@ -8,19 +8,25 @@
 mod add;
 mod concat;
 mod gate;
+mod heads;
 mod norm;
 mod rope;
+mod set_rows;
 mod weighted_sum;
 
 pub(crate) use add::AddForward;
 pub(crate) use concat::{Concat, Parts};
 pub(crate) use gate::{Curve, GateForward, sigmoid_part};
+pub(crate) use heads::{Chain, Heads};
 pub(crate) use norm::{NormForward, inverse};
 pub(crate) use rope::Rope;
+pub(crate) use set_rows::SetRows;
 pub(crate) use weighted_sum::WeightedSum;
 
 #[cfg(test)]
 mod concat_tests;
+#[cfg(test)]
+mod heads_tests;
 #[cfg(test)]
 mod rope_tests;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Rotation by position: pairs of each head turn by an angle that is the token's position times the pair's frequency.
 //! Source: Su et al., RoFormer, 2021.
 
+use std::ops::Range;
+
 use crate::kernels::lanes::{self, Kernel, Lanes, sin_cos};
 use crate::kernels::{Crew, Level, Need, Scratch};
 
@@ -50,23 +52,45 @@ impl Rope {
     /// [`need`](Self::need) offered it for this level, which the processor has, and `scratch` holds as much; the
     /// pointers are valid for the shape. Each head of `y` is where the same one of `x` is, or where no head is.
     pub(crate) unsafe fn run(&self, level: Level, crew: Crew<'_>, scratch: Scratch) {
-        let tokens = crew.share(self.tokens, 1);
+        let (tokens, own) = (crew.share(self.tokens, 1), scratch.own.cast());
         if !tokens.is_empty() {
-            let own = scratch.own.cast();
             // SAFETY: by the contract of this function; shares are disjoint.
-            unsafe { lanes::run(level, Turn { rope: self, tokens, own }) };
+            unsafe {
+                self.prepare(own);
+                self.run_heads(level, [tokens, 0..self.heads], own);
+            }
         }
     }
 
-    /// The frequency of each number in a table: of every pair, or twice of each if neighbours are pairs.
+    /// Turns some heads of some tokens.
     ///
     /// # Safety
-    /// There is a factor for each pair, and room for `table` numbers at `own`.
-    unsafe fn frequencies(&self, table: usize, own: *mut f32) {
+    /// As for [`run`](Self::run); nobody else computes these heads. `own` is as [`prepare`](Self::prepare) left it, or as
+    /// this function did.
+    pub(super) unsafe fn run_heads(
+        &self,
+        level: Level,
+        [tokens, heads]: [Range<usize>; 2],
+        own: *mut f32,
+    ) {
+        // SAFETY: by the contract of this function.
+        unsafe { lanes::run(level, Turn { rope: self, tokens, heads, own }) };
+    }
+
+    /// How many cosines a token has: of every pair, or twice of each if neighbours are pairs.
+    fn table(&self) -> usize {
+        if self.neighbours { self.turned } else { self.turned / 2 }
+    }
+
+    /// Writes the frequency of each number in a table.
+    ///
+    /// # Safety
+    /// There is a factor for each pair, and room at `own` as [`need`](Self::need) says.
+    pub(super) unsafe fn prepare(&self, own: *mut f32) {
         // In f64, since errors of the steps add up.
         let step = f64::from(self.base).powf(-2.0 / self.turned as f64);
         let mut frequency = f64::from(self.scale);
-        let copies = table / (self.turned / 2);
+        let copies = self.table() / (self.turned / 2);
         for pair in 0..self.turned / 2 {
             let by = if self.factors.is_null() {
                 1.0
@@ -83,10 +107,11 @@ impl Rope {
     }
 }
 
-/// Some tokens, turned by one thread.
+/// Some heads of some tokens, turned by one thread.
 struct Turn<'a> {
     rope: &'a Rope,
-    tokens: std::ops::Range<usize>,
+    tokens: Range<usize>,
+    heads: Range<usize>,
     own: *mut f32,
 }
 
@@ -94,12 +119,11 @@ impl Kernel for Turn<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let r = self.rope;
-        let table = if r.neighbours { r.turned } else { r.turned / 2 };
+        let table = r.table();
         let (frequencies, cosines, sines) =
             (self.own, self.own.wrapping_add(r.turned), self.own.wrapping_add(2 * r.turned));
         // SAFETY: by the contract of `Rope::run`; each of the three has room for what turns.
         unsafe {
-            r.frequencies(table, frequencies);
             for token in self.tokens.clone() {
                 let position = L::splat(*r.positions.add(token) as f32);
                 let magnitude = L::splat(r.magnitude);
@@ -116,7 +140,7 @@ impl Kernel for Turn<'_> {
                         *sines.add(i) = -*sines.add(i);
                     }
                 }
-                for head in 0..r.heads {
+                for head in self.heads.clone() {
                     let x = r.x.add(token * r.x_token + head * r.x_head);
                     let y = r.y.add(token * r.y_token + head * r.y_head);
                     if r.neighbours {
