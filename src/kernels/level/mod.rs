@@ -1,12 +1,12 @@
 //! What the processor can do, found out once.
 
 #[cfg(target_arch = "x86_64")]
-mod tiles;
+mod processor;
 
 use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
-use tiles::has_tiles;
+use processor::{has_tiles, is_of_intel};
 
 /// The variable that lowers the level, for tests and for whoever suspects a kernel: one of [`Level::NAMES`].
 const VARIABLE: &str = "NESTLING_CPU_LEVEL";
@@ -39,16 +39,17 @@ impl Level {
         ("amx", Level::Amx),
     ];
 
-    /// The level to use: the processor's, or a lower one that the environment asks for.
+    /// The level to use: the processor's quickest, or one that the environment asks for and the processor has.
     pub(crate) fn current() -> Self {
         static CURRENT: OnceLock<Level> = OnceLock::new();
         *CURRENT.get_or_init(|| {
             let asked = std::env::var(VARIABLE).ok();
             let asked = Self::NAMES.iter().find(|(name, _)| Some(*name) == asked.as_deref());
-            match asked.map_or(Level::Amx, |(_, level)| *level) {
-                Level::Amx => Self::of_processor(),
+            match asked.map(|(_, level)| *level) {
+                None => Self::of_processor().quickest(),
+                Some(Level::Amx) => Self::of_processor(),
                 // The system is not asked for tiles that are not used.
-                lower => lower.min(Self::without_tiles()),
+                Some(lower) => lower.min(Self::without_tiles()),
             }
         })
     }
@@ -65,6 +66,16 @@ impl Level {
             Level::Avx512Bf16 if has_tiles() => Level::Amx,
             level => level,
         }
+    }
+
+    /// The level to use if this is the processor's. Instructions for brain floats multiply twice as much as those for f32 on
+    /// AMD's processors, and half as much on Intel's, which have tiles for it unless they are kept from a virtual machine.
+    fn quickest(self) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if self == Level::Avx512Bf16 && is_of_intel() {
+            return Level::Avx512Vnni;
+        }
+        self
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -87,5 +98,20 @@ impl Level {
     #[cfg(not(target_arch = "x86_64"))]
     fn without_tiles() -> Self {
         Level::None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brain_floats_without_tiles_are_for_those_who_multiply_them_quickly() {
+        for (_, level) in Level::NAMES {
+            let lower = level == Level::Avx512Bf16 && level.quickest() != level;
+            assert_eq!(level.quickest(), if lower { Level::Avx512Vnni } else { level });
+            #[cfg(target_arch = "x86_64")]
+            assert!(!lower || is_of_intel());
+        }
     }
 }

@@ -1,4 +1,6 @@
-//! Whether the processor's tiles (AMX) are there and may be used.
+//! Whether the processor's tiles (AMX) are there and may be used, and who made it.
+
+use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
 /// Whether the processor multiplies tiles of brain floats, and the system lets this process use them. Linux has to be
 /// asked: it then keeps room for the tiles in signal frames, and refuses stacks for signal handlers that are too small
@@ -7,9 +9,13 @@ pub(super) fn has_tiles() -> bool {
     has_instructions() && is_permitted()
 }
 
-fn has_instructions() -> bool {
-    use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+/// Whether the processor says that it is Intel's.
+pub(super) fn is_of_intel() -> bool {
+    let said = __cpuid(0);
+    [said.ebx, said.edx, said.ecx].map(u32::to_le_bytes).concat() == *b"GenuineIntel"
+}
 
+fn has_instructions() -> bool {
     const OSXSAVE: u32 = 1 << 27;
     const BF16_AND_TILES: u32 = 1 << 22 | 1 << 24;
     /// The parts of the state that the system saves: the configuration of tiles, and their data.
