@@ -32,8 +32,8 @@ pub(super) unsafe fn inputs(nodes: &Nodes<'_>) -> Option<Reading> {
     let Reading { kernel: Kernel::Norm(norm), taken, at } = (unsafe { norm(nodes)? }) else {
         return None;
     };
-    let mut found =
-        Found { nodes, normed: nodes.at(at)?, taken, at, products: vec![], ends: vec![] };
+    let (normed, tokens) = (nodes.at(at)?, norm.rows);
+    let mut found = Found { nodes, normed, tokens, taken, at, products: vec![], ends: vec![] };
     let (mut next, mut between) = (at + 1, Vec::new());
     while let Some(here) = nodes.from(next).filter(|_| next < WINDOW) {
         let is_nothing = is_view(here.node()) || !is_computed(here.node());
@@ -60,7 +60,7 @@ pub(super) unsafe fn inputs(nodes: &Nodes<'_>) -> Option<Reading> {
     let Found { taken, at, products, ends, .. } = found;
     let mut inputs = Box::new(AttentionInputs {
         projections: Projections { norm, products: [None; 3] },
-        heads: Heads { tokens: norm.rows, chains: [None; 3] },
+        heads: Heads { tokens, chains: [None; 3] },
         starts: [None; 3],
     });
     for (slot, (_, fused)) in inputs.projections.products.iter_mut().zip(products) {
@@ -88,6 +88,8 @@ struct End {
 struct Found<'a> {
     nodes: &'a Nodes<'a>,
     normed: *mut sys::ggml_tensor,
+    /// Of each product, and of each step.
+    tokens: usize,
     taken: u32,
     /// The last of them.
     at: usize,
@@ -124,7 +126,7 @@ impl Found<'_> {
     /// # Safety
     /// As [`Kernel::of`].
     unsafe fn follow(&mut self, here: &Nodes<'_>, step: &Step) -> Option<()> {
-        let last = here.at(step.nodes - 1)?;
+        let last = here.at(step.nodes - 1).filter(|_| step.tokens == self.tokens)?;
         // SAFETY: by the contract of this function.
         let (of, first) = unsafe { self.origin(here.node().src[0])? };
         if let Some(end) = self.ends.iter_mut().find(|end| eq(end.last, of)) {
@@ -135,9 +137,8 @@ impl Found<'_> {
             return Some(());
         }
         let product = self.products.iter().position(|(result, _)| eq(*result, of))?;
-        let is_room = self.ends.len() < 3 && step.tokens == self.products[product].1.product.tokens;
         let end = End { chain: step.chain, start: (product, first), last };
-        is_room.then(|| self.ends.push(end))
+        (self.ends.len() < 3).then(|| self.ends.push(end))
     }
 
     /// Which of the products or chains gives a tensor, through views that nobody else reads, and with which of its elements the

@@ -115,7 +115,7 @@ fn nodes_between_them_are_computed_before() {
 #[test]
 fn nobody_else_needs_what_is_kept() {
     type Build = fn(&Builder, Layer) -> Vec<Tensor>;
-    let cases: [(&str, Build); 7] = [
+    let cases: [(&str, Build); 8] = [
         ("no steps", |of, layer| vec![layer.heads(of, 2)]),
         ("a product is wanted", |of, layer| {
             let product = of.wanted(of.times(layer.x, WIDTH));
@@ -135,6 +135,11 @@ fn nobody_else_needs_what_is_kept() {
         ("a product comes after what reads another", |of, layer| {
             let q = of.squared(layer.turned(of, layer.heads(of, 2)));
             vec![q, layer.turned(of, layer.heads(of, 2))]
+        }),
+        ("some of the tokens", |of, layer| {
+            let some = of.first_tokens(of.times(layer.x, 2 * WIDTH), 2);
+            let numbers = of.numbers(sys::GGML_TYPE_I64, 2);
+            vec![of.put(layer.tables[0], of.divided(some, 2), numbers)]
         }),
         ("other steps", |of, layer| vec![of.squared(layer.heads(of, 2))]),
     ];

@@ -109,6 +109,12 @@ impl Builder {
         }
     }
 
+    /// The first vectors.
+    pub(super) fn first_tokens(&self, x: Tensor, tokens: i64) -> Tensor {
+        // SAFETY: as in `times`; there are as many.
+        unsafe { sys::ggml_view_2d(self.computed, x, (*x).ne[0], tokens, (*x).nb[1], 0) }
+    }
+
     /// Heads turned by position.
     pub(super) fn turned(&self, x: Tensor, positions: Tensor) -> Tensor {
         let (dims, halves) = (WIDTH as i32, 2);
