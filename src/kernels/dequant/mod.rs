@@ -23,6 +23,7 @@ mod wide;
 mod x86;
 
 use super::{Level, WeightType};
+pub(super) use scalar::round as round_to_bf16;
 #[cfg(target_arch = "x86_64")]
 pub(super) use scalar::{FOUR_BIT_FLOATS, NON_LINEAR, power_of_two};
 

@@ -36,7 +36,7 @@ pub(super) unsafe fn to_f32(weight_type: WeightType, from: *const u8, n: usize, 
 ///
 /// # Safety
 /// `from` has as many, and `out` takes them.
-pub(super) unsafe fn round(from: *const f32, n: usize, out: *mut u16) {
+pub(in crate::kernels) unsafe fn round(from: *const f32, n: usize, out: *mut u16) {
     for at in 0..n {
         // SAFETY: the caller's floats.
         let x = unsafe { *from.add(at) };

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::kernels::dequant::round_to_bf16;
 use crate::kernels::lanes::{self, Kernel, Lanes};
 use crate::kernels::{Level, WeightType};
 
@@ -59,6 +60,9 @@ impl SetRows {
     }
 }
 
+/// The widest vectors' floats.
+const MOST_LANES: usize = 16;
+
 /// Elements of a row.
 struct Elements {
     kind: WeightType,
@@ -71,29 +75,24 @@ impl Kernel for Elements {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let Self { kind, count, x, y } = self;
-        let whole = if matches!(kind, WeightType::F16) { count / L::N * L::N } else { 0 };
+        let mut last = [0u16; MOST_LANES];
         // SAFETY: below the count, by the contract of `SetRows::run_part`; rows of a table have the alignment of its elements.
         unsafe {
-            for i in (0..whole).step_by(L::N) {
-                L::store_f16(y.cast::<u16>().add(i), L::load(x.add(i)));
-            }
             match kind {
                 WeightType::F32 => y.cast::<f32>().copy_from_nonoverlapping(x, count),
-                WeightType::F16 => put(whole..count, x, y, |x| half::f16::from_f32(x).to_bits()),
-                _ => put(0..count, x, y, |x| half::bf16::from_f32(x).to_bits()),
+                WeightType::F16 => {
+                    for i in (0..count).step_by(L::N) {
+                        let (left, to) = (count - i, y.cast::<u16>().add(i));
+                        if left >= L::N {
+                            L::store_f16(to, L::load(x.add(i)));
+                        } else {
+                            L::store_f16(last.as_mut_ptr(), L::load_first(left, x.add(i)));
+                            to.copy_from_nonoverlapping(last.as_ptr(), left);
+                        }
+                    }
+                }
+                _ => round_to_bf16(x, count, y.cast()),
             }
         }
-    }
-}
-
-/// Writes some elements one by one.
-///
-/// # Safety
-/// They can be read, and written.
-#[inline(always)]
-unsafe fn put(elements: Range<usize>, x: *const f32, y: *mut u8, make: impl Fn(f32) -> u16) {
-    for i in elements {
-        // SAFETY: by the contract of this function.
-        unsafe { *y.cast::<u16>().add(i) = make(*x.add(i)) };
     }
 }
