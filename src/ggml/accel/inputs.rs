@@ -1,11 +1,11 @@
 //! How a norm is read with its products and what becomes of their heads, up to the rows of a cache. All of it is computed in
 //! place of the last of these nodes, and nodes that lie between them before that.
 
-use std::ops::Range;
 use std::ptr::{eq, null_mut};
 
 use llama_cpp_sys_2 as sys;
 
+use super::access::{Access, given};
 use super::compute::MOST_OTHERS;
 use super::nodes::{Nodes, is_computed, is_view, memory};
 use super::projections::projection;
@@ -13,7 +13,7 @@ use super::rows::norm;
 use super::steps::Step;
 use super::table::{Kernel, Reading};
 use crate::kernels::rows::{Chain, Heads};
-use crate::kernels::{AttentionInputs, FusedProduct, Projections, Vectors, is_apart};
+use crate::kernels::{AttentionInputs, FusedProduct, Projections, Vectors};
 
 #[cfg(test)]
 #[cfg(target_arch = "x86_64")]
@@ -184,7 +184,7 @@ impl Found<'_> {
         reads == Some(normed) && products.all(|is_read_here| is_read_here)
     }
 
-    /// Whether what is written lies apart from what is read, and from what nodes between them read or write.
+    /// Whether what is written lies apart from what is read, and nodes between them may be computed before.
     ///
     /// # Safety
     /// As [`Kernel::of`].
@@ -196,37 +196,22 @@ impl Found<'_> {
         let results = products.filter(|(i, _)| !kept(*i)).map(|(_, (result, _))| *result);
         // SAFETY: by the contract of this function.
         unsafe {
-            let written: Vec<Range<usize>> =
+            let writes =
                 results.chain(self.ends.iter().map(|end| end.last)).map(|t| memory(&*t)).collect();
-            let read: Vec<Range<usize>> = taken
+            let reads = taken
                 .iter()
                 .flat_map(|node| given(node))
                 .filter(|source| !taken.iter().any(|node| eq(root(*source), *node)))
                 .map(|source| memory(&*source))
                 .collect();
-            let is_apart_from = |range: &Range<usize>, others: &[Range<usize>]| {
-                others.iter().all(|other| is_apart(range, other))
-            };
+            let access = Access { reads, writes };
             let mut before = between.iter().filter(|i| **i < self.at);
-            (0..written.len()).all(|i| {
-                is_apart_from(&written[i], &read) && is_apart_from(&written[i], &written[i + 1..])
-            }) && before.all(|i| {
-                self.nodes.after(*i).is_some_and(|node| {
-                    let mut reads = given(node).map(|source| memory(&*source));
-                    let writes = memory(node);
-                    is_apart_from(&writes, &read)
-                        && is_apart_from(&writes, &written)
-                        && reads.all(|read| is_apart_from(&read, &written))
+            access.is_apart()
+                && before.all(|i| {
+                    self.nodes.after(*i).is_some_and(|node| access.commutes(&Access::of(node)))
                 })
-            })
         }
     }
-}
-
-/// What a node reads: not the table that rows are put into.
-fn given(node: &sys::ggml_tensor) -> impl Iterator<Item = *mut sys::ggml_tensor> {
-    let count = if node.op == sys::GGML_OP_SET_ROWS { 2 } else { node.src.len() };
-    node.src.into_iter().take(count).filter(|source| !source.is_null())
 }
 
 /// The tensor whose memory one has.

@@ -4,6 +4,7 @@
 //! CPU's back end (`backend.rs`), so the whole graph comes to it; some of the nodes (`table.rs`) it has computed by
 //! [`crate::kernels`], on the engine's threads (`compute.rs`). Which contexts want that is said by a [`Link`].
 
+mod access;
 mod backend;
 mod compute;
 mod experts;

@@ -2,12 +2,13 @@
 
 use llama_cpp_sys_2 as sys;
 
+use super::access::Access;
 use super::fused::{added, gated};
-use super::nodes::{Nodes, is_computed, memory};
+use super::nodes::{Nodes, is_computed};
 use super::products::product_of;
 use super::rows::norm;
 use super::table::{Kernel, Reading};
-use crate::kernels::{FusedProduct, Projections, Then, is_apart};
+use crate::kernels::{FusedProduct, Projections, Then};
 
 /// How far away from the norm its last product may be.
 const WINDOW: usize = 24;
@@ -31,10 +32,11 @@ pub(super) unsafe fn projections(nodes: &Nodes<'_>) -> Option<Reading> {
         let found = unsafe { projection(&here, normed) };
         match found {
             Some((reading, fused)) => {
+                let access = Access { reads: vec![fused.added()], writes: vec![fused.result()] };
                 let mut between = (at + 1..next).filter(|i| taken & 1 << i == 0);
                 let is_free = between.all(|i| {
                     // SAFETY: as above.
-                    nodes.after(i).is_some_and(|node| unsafe { may_follow(node, &fused) })
+                    nodes.after(i).is_some_and(|node| unsafe { access.commutes(&Access::of(node)) })
                 });
                 if !is_free {
                     return None;
@@ -75,19 +77,6 @@ pub(super) unsafe fn projection(
     let product = unsafe { product_of(node)? };
     let reading = Reading::alone(Kernel::Product(product));
     Some((reading, FusedProduct::new(product, Then::Nothing)))
-}
-
-/// Whether a node may be computed after a product that comes after it in the graph.
-///
-/// # Safety
-/// The node is valid, and so are its sources.
-unsafe fn may_follow(node: &sys::ggml_tensor, fused: &FusedProduct) -> bool {
-    let read = node.src.iter().filter(|source| !source.is_null());
-    // SAFETY: by the contract of this function.
-    let (written, mut read) = unsafe { (memory(node), read.map(|source| memory(&**source))) };
-    let (result, added) = (fused.result(), fused.added());
-    let is_needed = !is_apart(&written, &result) || !is_apart(&written, &added);
-    !is_needed && read.all(|read| is_apart(&read, &result))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) unsafe fn weighted(nodes: &Nodes<'_>) -> Option<Reading> {
         return None;
     }
     let last = 2 * terms - 1;
-    if nodes.uses(0) != Some(terms) || !(1..=terms).all(|i| is_view(nodes, i)) {
+    if nodes.uses(0) != Some(terms) || !(1..=terms).all(|i| is_part(nodes, i)) {
         return None;
     }
     // The first sum is of two views, every other of the sum before it and a view.
@@ -65,14 +65,14 @@ pub(super) unsafe fn weighted(nodes: &Nodes<'_>) -> Option<Reading> {
 }
 
 /// Whether the `i`th node is a view of the `i`th vectors of the first, which one other node reads.
-fn is_view(nodes: &Nodes<'_>, i: usize) -> bool {
+fn is_part(nodes: &Nodes<'_>, i: usize) -> bool {
     let (Some(view), Some(of)) = (nodes.after(i), nodes.at(0)) else { return false };
     let all = nodes.node();
-    let is_part = view.view_src == of
+    let is_there = view.view_src == of
         && view.view_offs == (i - 1) * all.nb[1]
         && view.ne == [all.ne[0], all.ne[2], 1, 1]
         && view.nb[..2] == [all.nb[0], all.nb[2]];
-    view.op == sys::GGML_OP_VIEW && is_part && nodes.uses(i) == Some(1)
+    view.op == sys::GGML_OP_VIEW && is_there && nodes.uses(i) == Some(1)
 }
 
 #[cfg(test)]
