@@ -22,19 +22,20 @@ const ROWS: usize = 16;
 const BYTES: u16 = 64;
 
 /// How many rows and columns the processor's tiles have: the operand of `ldtilecfg`.
+#[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Config {
+pub(super) struct Config {
     palette: u8,
     start_row: u8,
     reserved: [u8; 14],
     bytes: [u16; 16],
-    rows: [u8; 16],
+    pub rows: [u8; 16],
 }
 
 impl Config {
     /// Tiles 0 to 3 hold sums: of the first rows in the first and in the last columns, then of the other rows. 4 and 5 are
     /// for the left factor, 6 and 7 for the right one.
-    const fn new(rows: usize) -> Self {
+    pub(super) const fn new(rows: usize) -> Self {
         let first = if rows < ROWS { rows as u8 } else { ROWS as u8 };
         let other = rows as u8 - first;
         let mut config =

@@ -16,6 +16,8 @@ pub(crate) mod attention_back;
 mod batched;
 mod crew;
 pub(crate) mod dequant;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod emulated;
 mod experts;
 mod fused;
 #[cfg_attr(not(target_arch = "x86_64"), path = "gemm/none.rs")]

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::amx::{self, COLUMNS, MOST, STEP, TileProduct};
-use super::testing::{Together, levels, run_crew};
+use super::testing::{Together, run_crew};
 use super::{
     Crew, Level, Need, Product, ProductBack, Scratch, Shared, Vectors, Weight, WeightType, oracle,
 };
@@ -96,19 +96,24 @@ fn peak(level: Level) -> f64 {
     }
     /// Products of the same tiles, which stay in the first cache.
     unsafe fn tiles() {
-        let (left, right) = (vec![0u32; STEPS * MOST * STEP], vec![0u32; STEPS * COLUMNS * STEP]);
-        let mut to = vec![0f32; MOST * COLUMNS];
+        /// A row of a tile, which takes twice as long where it lies across two lines of the cache.
+        #[derive(Clone, Copy)]
+        #[repr(align(64))]
+        struct Line<T>([T; STEP]);
+        let left = vec![Line([0u32; STEP]); STEPS * MOST];
+        let right = vec![Line([0u32; STEP]); STEPS * COLUMNS];
+        let mut to = vec![Line([0f32; STEP]); MOST * COLUMNS / STEP];
         let product = TileProduct {
             rows: MOST,
             steps: STEPS,
-            left: left.as_ptr(),
+            left: left.as_ptr().cast(),
             left_row: STEP,
             left_step: STEP * MOST,
-            right: right.as_ptr(),
+            right: right.as_ptr().cast(),
             right_passes: false,
             from: std::ptr::null(),
             from_row: 0,
-            to: to.as_mut_ptr(),
+            to: to.as_mut_ptr().cast(),
             to_row: COLUMNS,
         };
         // SAFETY: the caller's processor; the matrices are as large as the product says.
@@ -117,7 +122,7 @@ fn peak(level: Level) -> f64 {
             (0..LOOP / STEPS).for_each(|_| product.run());
             amx::release();
         }
-        black_box(to);
+        black_box(to.iter().map(|line| line.0[0]).sum::<f32>());
     }
     // SAFETY: the processor has the level.
     let operations = unsafe {
@@ -257,7 +262,7 @@ fn bandwidth(threads: usize) -> f64 {
 #[test]
 #[ignore = "takes minutes and prints rates: benches/run.sh roofline"]
 fn rates() {
-    let level = *levels().last().expect("a level with kernels");
+    let level = Level::of_processor();
     for threads in [1, 2] {
         let line = serde_json::json!({
             "level": format!("{level:?}"), "threads": threads, "bandwidth": bandwidth(threads) / 1e9,

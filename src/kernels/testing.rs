@@ -4,11 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::{Crew, Level, Need, Scratch, Shared};
 
-/// Every level with kernels that this processor has. Says which ones it has not.
+/// Every level with kernels that this processor has, and tiles where they can be emulated. Says which ones are left out.
 pub(crate) fn levels() -> Vec<Level> {
+    let highest = match Level::of_processor() {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Level::Avx512Bf16 if super::emulated::install() => Level::Amx,
+        level => level,
+    };
     let all = Level::NAMES.iter().filter(|(_, level)| *level != Level::None);
-    let (has, lacks): (Vec<_>, Vec<_>) =
-        all.copied().partition(|(_, level)| *level <= Level::of_processor());
+    let (has, lacks): (Vec<_>, Vec<_>) = all.copied().partition(|(_, level)| *level <= highest);
     for (name, _) in lacks {
         println!("NOT RUN: this processor has no {name}");
     }

@@ -227,8 +227,8 @@ impl<'a, K: Kernel> Forward<'a, K> {
                         let words = at(&panel, &part);
                         // SAFETY: just packed; the sums have place for the tile's tokens.
                         unsafe {
-                            let mut part = self.part(&panel, part.clone(), words, block, sums);
-                            part.passes = true;
+                            let part = self.part(&panel, part.clone(), words, block, sums);
+                            let part = Part { passes: true, ..part };
                             part.multiply::<K>(tokens, tile, tile);
                         }
                     }

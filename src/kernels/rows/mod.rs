@@ -2,7 +2,8 @@
 //! continue others, and rows that are put where numbers say.
 //!
 //! All of it is in f32. A row is one thread's work, from its first element to its last, so that neither the number of
-//! threads nor what else is computed makes a difference; a single row is done by one thread, while the others go on.
+//! threads nor what else is computed makes a difference; a single row is done by one thread, while the others go on. Only of
+//! a few tokens between products and attention the heads are divided: each is a row to what is done with it (`heads.rs`).
 //! Results may take the place of what they follow from.
 
 mod add;
