@@ -192,3 +192,32 @@ impl Random {
         (((self.next() >> 32) * n as u64) >> 32) as usize
     }
 }
+
+/// A group as integers of which the largest is 127, and 125, with the factor that fits these best: what is left of its square,
+/// the integers, and the factor.
+fn fitted(x: &[f32]) -> [(f64, Vec<f64>, f64); 2] {
+    let largest = x.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    [127.0, 125.0].map(|most| {
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let q = x.iter().map(|x| f64::from((x * inverse * (most / 127.0)).round_ties_even()));
+        let (q, x): (Vec<f64>, Vec<f64>) = q.zip(x.iter().map(|x| f64::from(*x))).unzip();
+        let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let factor = if largest > 0.0 { sum(&x, &q) / sum(&q, &q) } else { 0.0 };
+        let left = x.iter().zip(&q).map(|(x, q)| (x - factor * q).powi(2)).sum();
+        (left, q, factor)
+    })
+}
+
+/// Asserts that a group became one of [`fitted`], and that which leaves less.
+pub(crate) fn assert_nearest(x: &[f32], q: &[i8], factor: f32) {
+    let [first, second] = fitted(x);
+    let pairs = x.iter().zip(q).map(|(x, q)| (f64::from(*x), f64::from(*q)));
+    let left: f64 = pairs.map(|(x, q)| (x - f64::from(factor) * q).powi(2)).sum();
+    let least = first.0.min(second.0);
+    let all: f64 = x.iter().map(|x| f64::from(*x).powi(2)).sum();
+    // Both are computed in f32.
+    assert!(
+        left <= least * 1.01 + all * 4e-7,
+        "{left:e} of {all:e}, and {least:e} is possible: {x:?}"
+    );
+}

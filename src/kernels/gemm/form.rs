@@ -17,6 +17,7 @@ pub(super) enum Form {
     Signed16,
     /// Bytes with VNNI, of others.
     Any32,
+    AnyOfSupers32,
     Any16,
     /// Bytes with AVX2; the bits decide how many products fit into a sum of 16 bits.
     FourBits32,
@@ -61,7 +62,8 @@ impl Form {
         match weight_type {
             F32 | F16 | Bf16 | Other(..) => None,
             Q4_0 | Q8_0 | Iq4Nl | Iq4Xs | Mxfp4 => Some(Self::Signed32),
-            Q4_1 | Q5_0 | Q5_1 | Q4K | Q5K => Some(Self::Any32),
+            Q4_1 | Q5_0 | Q5_1 => Some(Self::Any32),
+            Q4K | Q5K => Some(Self::AnyOfSupers32),
             Q3K | Q6K => Some(Self::Signed16),
             Q2K => Some(Self::Any16),
         }

@@ -31,7 +31,7 @@ use super::{
 };
 use amx::Amx;
 use back::Back;
-use bytes::{Any, Bytes, Signs};
+use bytes::{Any, AnyOfSupers, Bytes, Signs};
 use form::Form;
 use forward::Forward;
 use integers::OfIntegers;
@@ -77,6 +77,7 @@ macro_rules! with_kernel_for {
             Some(Form::InTwoParts) => with!($K = Amx<2>, $do),
             Some(Form::Signed32) => with!($K = Bytes<8, Signs>, $do),
             Some(Form::Any32) => with!($K = Bytes<8, Any>, $do),
+            Some(Form::AnyOfSupers32) => with!($K = Bytes<8, AnyOfSupers>, $do),
             Some(Form::Signed16) => with!($K = Bytes<4, Signs>, $do),
             Some(Form::Any16) => with!($K = Bytes<4, Any>, $do),
             Some(Form::FourBits32) => with!($K = OfIntegers<Pairs<8, 8, 8>>, $do),

@@ -4,9 +4,16 @@ use std::arch::x86_64::*;
 
 use super::bytes::Offsets;
 
-/// Quantizes `n` elements in groups of so many words, the beginnings of which are `stride` words apart. Each group has the
-/// scale that makes its largest element 127 or -127. If there are NaNs or infinities in it, so is the scale, and all that
-/// is computed with it.
+#[cfg(test)]
+#[path = "quantize_tests.rs"]
+mod tests;
+
+/// Elements that are all smaller are taken for zeros: of what is much smaller there is no inverse.
+const TINY: f32 = 1e-36;
+
+/// Quantizes `n` elements in groups of so many words, the beginnings of which are `stride` words apart: to the integers of
+/// [`nearest`] with the scale that fits them best, or to those of which the largest is 127 or -127. If there are NaNs or
+/// infinities in a group, its scale is not finite, and so is all that is computed with it.
 ///
 /// # Safety
 /// The processor has AVX-512 F, BW, VL, DQ and VNNI. The elements are whole groups, and there is room for their words.
@@ -24,11 +31,17 @@ pub(super) unsafe fn quantize<const GROUP: usize, O: Offsets>(
             let low = _mm512_loadu_ps(x);
             let high = if GROUP == 8 { _mm512_loadu_ps(x.add(16)) } else { low };
             let largest = largest(low, high);
-            let scale = largest / 127.0;
-            let inverse = _mm512_set1_ps(if largest > 0.0 { 127.0 / largest } else { 0.0 });
-            let mut sum = bytes(low, inverse, to);
+            let inverse = _mm512_set1_ps(if largest < TINY { 0.0 } else { 127.0 / largest });
+            let y = [_mm512_mul_ps(low, inverse), _mm512_mul_ps(high, inverse)];
+            let (q, fit) = if GROUP == 8 && O::ARE_NEAREST {
+                nearest(y)
+            } else {
+                ([_mm512_cvtps_epi32(y[0]), _mm512_cvtps_epi32(y[1])], 1.0)
+            };
+            let scale = largest / 127.0 * fit;
+            let mut sum = bytes(q[0], to);
             if GROUP == 8 {
-                sum = _mm_add_epi32(sum, bytes(high, inverse, to.add(4)));
+                sum = _mm_add_epi32(sum, bytes(q[1], to.add(4)));
             }
             let two = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b01_00_11_10>(sum));
             let one = _mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two));
@@ -40,14 +53,62 @@ pub(super) unsafe fn quantize<const GROUP: usize, O: Offsets>(
     }
 }
 
-/// Leaves 16 elements as bytes; gives sums of four of them.
+/// Integers for a group that is scaled so that its largest element is 127 or -127: these or those where that one is 125,
+/// whichever leaves less of the group; and the factor that, times them, is nearest to it (least squares). What is left is a
+/// tenth less than with the first integers and no factor.
+#[target_feature(enable = "avx512f,avx512vl,avx512dq")]
+#[inline]
+fn nearest(y: [__m512; 2]) -> ([__m512i; 2], f32) {
+    // Nothing is called for each element of an array here: the compiler would not always inline it.
+    let smaller = _mm512_set1_ps(125.0 / 127.0);
+    let first = [_mm512_cvtps_epi32(y[0]), _mm512_cvtps_epi32(y[1])];
+    let second = [_mm512_mul_ps(y[0], smaller), _mm512_mul_ps(y[1], smaller)];
+    let second = [_mm512_cvtps_epi32(second[0]), _mm512_cvtps_epi32(second[1])];
+    let ([ya, qa], [yb, qb]) = (sums(y, first), sums(y, second));
+    // Those of the first integers in the lower half, those of the second in the upper one.
+    let (yq, qq) = (halves(ya, yb), halves(qa, qb));
+    let eight = _mm512_add_ps(_mm512_unpacklo_ps(yq, qq), _mm512_unpackhi_ps(yq, qq));
+    let four = _mm512_add_ps(eight, _mm512_shuffle_f32x4::<0b10_11_00_01>(eight, eight));
+    let two = _mm512_add_ps(four, _mm512_permute_ps::<0b01_00_11_10>(four));
+    let both = _mm_unpacklo_ps(_mm512_castps512_ps128(two), _mm512_extractf32x4_ps::<2>(two));
+    let squares = _mm_movehl_ps(both, both);
+    let is_any = _mm_cmp_ps_mask::<_CMP_GT_OQ>(squares, _mm_setzero_ps());
+    let fits = _mm_maskz_div_ps(is_any, both, squares);
+    let taken = _mm_mul_ps(fits, both);
+    let is_second = _mm_cmp_ps_mask::<_CMP_GT_OQ>(_mm_movehdup_ps(taken), taken) & 1;
+    let mask = u16::from(is_second).wrapping_neg();
+    let q = [
+        _mm512_mask_blend_epi32(mask, first[0], second[0]),
+        _mm512_mask_blend_epi32(mask, first[1], second[1]),
+    ];
+    (q, _mm_cvtss_f32(_mm_mask_movehdup_ps(fits, is_second, fits)))
+}
+
+/// Sums of the products of a group with its integers, and of their squares, lane by lane.
+#[target_feature(enable = "avx512f,avx512dq")]
+#[inline]
+fn sums(y: [__m512; 2], q: [__m512i; 2]) -> [__m512; 2] {
+    let (low, high) = (_mm512_cvtepi32_ps(q[0]), _mm512_cvtepi32_ps(q[1]));
+    let (yq, qq) = (_mm512_mul_ps(y[0], low), _mm512_mul_ps(low, low));
+    [_mm512_fmadd_ps(y[1], high, yq), _mm512_fmadd_ps(high, high, qq)]
+}
+
+/// The halves of one vector added, and those of another behind them.
+#[target_feature(enable = "avx512f,avx512dq")]
+#[inline]
+fn halves(a: __m512, b: __m512) -> __m512 {
+    let lower = _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b);
+    _mm512_add_ps(lower, _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b))
+}
+
+/// Leaves 16 integers as bytes; gives sums of four of them.
 ///
 /// # Safety
 /// There is room for 16 bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 #[inline]
-unsafe fn bytes(x: __m512, inverse: __m512, to: *mut u32) -> __m128i {
-    let q = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x, inverse)));
+unsafe fn bytes(q: __m512i, to: *mut u32) -> __m128i {
+    let q = _mm512_cvtepi32_epi8(q);
     // SAFETY: the caller's.
     unsafe { _mm_storeu_si128(to.cast(), q) }
     _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), q)
