@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 /// Writes word `w` of row `r` to `to[w * to_stride + r]`; at most 16 rows.
 ///
 /// # Safety
-/// The processor has AVX-512 F. There are `rows` rows of `words` words, `stride` words apart, and of each, whole groups of
+/// The processor has AVX-512 F. There are `rows` rows, one at least, of `words` words, `stride` words apart, and of each, whole groups of
 /// 16 can be read; every place that is named can be written.
 #[target_feature(enable = "avx512f")]
 pub(in crate::kernels) unsafe fn rows16(
@@ -18,18 +18,19 @@ pub(in crate::kernels) unsafe fn rows16(
 ) {
     let rows = rows.min(16);
     let kept = (0xffff_u32 >> (16 - rows)) as u16;
+    // Always 16 of each, so that they stay in registers: in place of rows that do not exist, the last one.
+    let last = rows.saturating_sub(1);
     for word in (0..words).step_by(16) {
         let mut square = [_mm512_setzero_si512(); 16];
-        for (r, row) in square.iter_mut().enumerate().take(rows) {
+        for (r, row) in square.iter_mut().enumerate() {
             // SAFETY: the caller's; the last group may be read whole.
-            *row = unsafe { _mm512_loadu_si512(from.add(r * stride + word).cast()) };
+            *row = unsafe { _mm512_loadu_si512(from.add(r.min(last) * stride + word).cast()) };
         }
-        let columns = square16(square);
-        for (w, column) in columns.into_iter().enumerate().take(words - word) {
+        let kept = |w: usize| if word + w < words { kept } else { 0 };
+        for (w, column) in square16(square).into_iter().enumerate() {
+            let to = to.wrapping_add((word + w) * to_stride);
             // SAFETY: the lanes of rows that exist, for words that exist.
-            unsafe {
-                _mm512_mask_storeu_epi32(to.add((word + w) * to_stride).cast(), kept, column);
-            }
+            unsafe { _mm512_mask_storeu_epi32(to.cast(), kept(w), column) };
         }
     }
 }
