@@ -41,6 +41,13 @@ pub(crate) fn relative_error(got: &[f32], expected: &[f64]) -> f64 {
     if difference == 0.0 { 0.0 } else { (difference / size).sqrt() }
 }
 
+/// A group as fractions of its largest element, of which that one is so many.
+pub(crate) fn rounded(x: &[f32], most: f32) -> Vec<f32> {
+    let largest = x.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    let (scale, inverse) = (largest / most, if largest > 0.0 { most / largest } else { 0.0 });
+    x.iter().map(|x| scale * (x * inverse).round_ties_even()).collect()
+}
+
 /// The value of a 16-bit float.
 pub(crate) fn f16(bits: u16) -> f64 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
@@ -193,9 +200,9 @@ impl Random {
     }
 }
 
-/// A group as integers of which the largest is 127, and 125, with the factor that fits these best: what is left of its square,
-/// the integers, and the factor.
-fn fitted(x: &[f32]) -> [(f64, Vec<f64>, f64); 2] {
+/// What is left of the square of a group that becomes integers of which the largest is 127, and 125, times the factor that
+/// fits these best.
+fn left_by_nearest(x: &[f32]) -> [f64; 2] {
     let largest = x.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
     [127.0, 125.0].map(|most| {
         let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
@@ -203,17 +210,21 @@ fn fitted(x: &[f32]) -> [(f64, Vec<f64>, f64); 2] {
         let (q, x): (Vec<f64>, Vec<f64>) = q.zip(x.iter().map(|x| f64::from(*x))).unzip();
         let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let factor = if largest > 0.0 { sum(&x, &q) / sum(&q, &q) } else { 0.0 };
-        let left = x.iter().zip(&q).map(|(x, q)| (x - factor * q).powi(2)).sum();
-        (left, q, factor)
+        x.iter().zip(&q).map(|(x, q)| (x - factor * q).powi(2)).sum()
     })
 }
 
-/// Asserts that a group became one of [`fitted`], and that which leaves less.
+/// The bytes that some words hold.
+pub(crate) fn bytes_of(words: &[u32]) -> impl Iterator<Item = i8> + '_ {
+    words.iter().flat_map(|word| word.to_le_bytes().map(|byte| byte as i8))
+}
+
+/// Asserts that a group became the integers and the factor that leave least of it.
 pub(crate) fn assert_nearest(x: &[f32], q: &[i8], factor: f32) {
-    let [first, second] = fitted(x);
+    let [first, second] = left_by_nearest(x);
     let pairs = x.iter().zip(q).map(|(x, q)| (f64::from(*x), f64::from(*q)));
     let left: f64 = pairs.map(|(x, q)| (x - f64::from(factor) * q).powi(2)).sum();
-    let least = first.0.min(second.0);
+    let least = first.min(second);
     let all: f64 = x.iter().map(|x| f64::from(*x).powi(2)).sum();
     // Both are computed in f32.
     assert!(

@@ -1,6 +1,9 @@
-//! Floats as brain floats, 32 at a time.
+//! What several kernels need to round floats: to brain floats, 32 at a time, and to integers.
 
 use std::arch::x86_64::*;
+
+/// Elements that are all smaller become zeros as integers: of what is much smaller there is no inverse.
+pub(crate) const TINY: f32 = 1e-34;
 
 /// 32 floats as brain floats, and as brain floats what these leave of them.
 #[inline]

@@ -70,7 +70,7 @@ impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
     unsafe fn multiply(tokens: usize, tile: &Tile) {
         // SAFETY: the caller's.
         unsafe {
-            by_tokens!(tokens, [1 2 3 4 5 6], T => bytes_tile::compute::<GROUP, O, T>(tile));
+            by_tokens!(tokens, [1 2 3 4 5 6], T => bytes_tile::compute::<Self, T>(tile));
         }
     }
 

@@ -1,20 +1,36 @@
-//! The innermost product of bytes: two vectors of weights by a few tokens, all sums in registers.
+//! The innermost product of integers with VNNI: two vectors of weights by a few tokens, all sums in registers.
 
 use std::arch::x86_64::*;
 
-use super::bytes::Offsets;
+use super::bytes::{Bytes, Offsets};
 use super::tile::Tile;
 
 /// Floats, or words, of a vector.
 const LANES: usize = 16;
 
-/// Computes a tile of `T` tokens, in groups of so many words and two more.
+/// Integers whose products are summed up exactly in groups, with a scale for each.
+pub(super) trait Groups {
+    /// Words of a group.
+    const WORDS: usize;
+
+    /// Adds a group.
+    ///
+    /// # Safety
+    /// As for [`compute`].
+    unsafe fn add<const T: usize>(
+        sums: &mut [[__m512; 2]; T],
+        weights: *const u32,
+        tokens: *const u32,
+    );
+}
+
+/// Computes a tile of `T` tokens.
 ///
 /// # Safety
 /// The processor has AVX-512 F and VNNI. There are `words` times two vectors of weights and `words` times `T` words of
 /// tokens, whole groups: for each, that of every token. At `to` there is room for two vectors in each of `T` rows, and `from` is null or has as many.
 #[inline(always)]
-pub(super) unsafe fn compute<const GROUP: usize, O: Offsets, const T: usize>(tile: &Tile) {
+pub(super) unsafe fn compute<G: Groups, const T: usize>(tile: &Tile) {
     // SAFETY: every address is within what the caller promises; a prefetch may have any.
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); 2]; T];
@@ -25,14 +41,14 @@ pub(super) unsafe fn compute<const GROUP: usize, O: Offsets, const T: usize>(til
             }
         }
         let (mut weights, mut tokens, mut next) = (tile.weights, tile.tokens, tile.next);
-        for _ in 0..tile.words / (GROUP + 2) {
-            for line in (0..T * (GROUP + 2)).step_by(16) {
+        for _ in 0..tile.words / G::WORDS {
+            for line in (0..T * G::WORDS).step_by(16) {
                 _mm_prefetch::<_MM_HINT_T0>(next.wrapping_add(line).cast());
             }
-            group::<GROUP, O, T>(&mut sums, weights, tokens);
-            weights = weights.add((GROUP + 2) * 2 * LANES);
-            tokens = tokens.add((GROUP + 2) * T);
-            next = next.wrapping_add((GROUP + 2) * T);
+            G::add::<T>(&mut sums, weights, tokens);
+            weights = weights.add(G::WORDS * 2 * LANES);
+            tokens = tokens.add(G::WORDS * T);
+            next = next.wrapping_add(G::WORDS * T);
         }
         for (t, sums) in sums.iter().enumerate() {
             let to = tile.to.add(t * tile.to_stride);
@@ -42,51 +58,62 @@ pub(super) unsafe fn compute<const GROUP: usize, O: Offsets, const T: usize>(til
     }
 }
 
-/// Adds a group.
+/// The two vectors of a word.
 ///
 /// # Safety
-/// As for [`compute`].
+/// The processor has AVX-512 F; there is such a word.
 #[inline(always)]
-unsafe fn group<const GROUP: usize, O: Offsets, const T: usize>(
-    sums: &mut [[__m512; 2]; T],
-    weights: *const u32,
-    tokens: *const u32,
-) {
-    // SAFETY: the caller's group.
+pub(super) unsafe fn vectors(weights: *const u32, word: usize) -> [__m512i; 2] {
+    // SAFETY: the caller's word.
     unsafe {
-        let vectors = |word: usize| {
-            let at = weights.add(word * 2 * LANES);
-            [_mm512_loadu_si512(at.cast()), _mm512_loadu_si512(at.add(LANES).cast())]
-        };
-        let splat =
-            |word: usize, t: usize| _mm512_set1_epi32(*tokens.add(t * (GROUP + 2) + word).cast());
-        let mut whole = [[_mm512_setzero_si512(); 2]; T];
-        if O::ARE_SIGNS {
-            for (t, whole) in whole.iter_mut().enumerate() {
-                *whole = [splat(GROUP + 1, t); 2];
+        let at = weights.add(word * 2 * LANES);
+        [_mm512_loadu_si512(at.cast()), _mm512_loadu_si512(at.add(LANES).cast())]
+    }
+}
+
+impl<const GROUP: usize, O: Offsets> Groups for Bytes<GROUP, O> {
+    const WORDS: usize = GROUP + 2;
+
+    #[inline(always)]
+    unsafe fn add<const T: usize>(
+        sums: &mut [[__m512; 2]; T],
+        weights: *const u32,
+        tokens: *const u32,
+    ) {
+        // SAFETY: the caller's group.
+        unsafe {
+            let splat = |word: usize, t: usize| {
+                _mm512_set1_epi32(*tokens.add(t * (GROUP + 2) + word).cast())
+            };
+            let mut whole = [[_mm512_setzero_si512(); 2]; T];
+            if O::ARE_SIGNS {
+                for (t, whole) in whole.iter_mut().enumerate() {
+                    *whole = [splat(GROUP + 1, t); 2];
+                }
             }
-        }
-        for word in 0..GROUP {
-            let [a, b] = vectors(word);
-            for (t, whole) in whole.iter_mut().enumerate() {
-                let x = splat(word, t);
-                *whole = [_mm512_dpbusd_epi32(whole[0], a, x), _mm512_dpbusd_epi32(whole[1], b, x)];
+            for word in 0..GROUP {
+                let [a, b] = vectors(weights, word);
+                for (t, whole) in whole.iter_mut().enumerate() {
+                    let x = splat(word, t);
+                    *whole =
+                        [_mm512_dpbusd_epi32(whole[0], a, x), _mm512_dpbusd_epi32(whole[1], b, x)];
+                }
             }
-        }
-        let [a, b] = vectors(GROUP).map(|x| _mm512_castsi512_ps(x));
-        for (t, (whole, sums)) in whole.iter().zip(sums.iter_mut()).enumerate() {
-            let x = _mm512_castsi512_ps(splat(GROUP, t));
-            let whole = whole.map(|whole| _mm512_cvtepi32_ps(whole));
-            *sums = [
-                _mm512_fmadd_ps(whole[0], _mm512_mul_ps(a, x), sums[0]),
-                _mm512_fmadd_ps(whole[1], _mm512_mul_ps(b, x), sums[1]),
-            ];
-        }
-        if !O::ARE_SIGNS {
-            let [a, b] = vectors(GROUP + 1).map(|x| _mm512_castsi512_ps(x));
-            for (t, sums) in sums.iter_mut().enumerate() {
-                let x = _mm512_castsi512_ps(splat(GROUP + 1, t));
-                *sums = [_mm512_fmadd_ps(a, x, sums[0]), _mm512_fmadd_ps(b, x, sums[1])];
+            let [a, b] = vectors(weights, GROUP).map(|x| _mm512_castsi512_ps(x));
+            for (t, (whole, sums)) in whole.iter().zip(sums.iter_mut()).enumerate() {
+                let x = _mm512_castsi512_ps(splat(GROUP, t));
+                let whole = whole.map(|whole| _mm512_cvtepi32_ps(whole));
+                *sums = [
+                    _mm512_fmadd_ps(whole[0], _mm512_mul_ps(a, x), sums[0]),
+                    _mm512_fmadd_ps(whole[1], _mm512_mul_ps(b, x), sums[1]),
+                ];
+            }
+            if !O::ARE_SIGNS {
+                let [a, b] = vectors(weights, GROUP + 1).map(|x| _mm512_castsi512_ps(x));
+                for (t, sums) in sums.iter_mut().enumerate() {
+                    let x = _mm512_castsi512_ps(splat(GROUP + 1, t));
+                    *sums = [_mm512_fmadd_ps(a, x, sums[0]), _mm512_fmadd_ps(b, x, sums[1])];
+                }
             }
         }
     }

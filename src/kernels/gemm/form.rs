@@ -31,6 +31,8 @@ pub(super) enum Form {
     ShortShifted16,
     /// 16-bit floats with AMX, where one brain float would lose some of their bits: a second one keeps these.
     InTwoParts,
+    /// Integers of 14 bits with VNNI: of 16-bit floats, of which one brain float would lose some bits.
+    Fixed,
 }
 
 impl Form {
@@ -40,6 +42,10 @@ impl Form {
         match level {
             Level::None | Level::Avx512 => None,
             Level::Amx if matches!(weight_type, WeightType::F16) => Some(Self::InTwoParts),
+            Level::Avx512Vnni if matches!(weight_type, WeightType::F16 | WeightType::Bf16) => {
+                Some(Self::Fixed)
+            }
+            Level::Avx512Bf16 if matches!(weight_type, WeightType::F16) => Some(Self::Fixed),
             Level::Avx2 if product.to_bytes => {
                 Self::bytes(weight_type).or(Self::shorts(weight_type))
             }
@@ -54,7 +60,7 @@ impl Form {
 
     pub(super) fn is_of_bytes(self) -> bool {
         use Form::*;
-        !matches!(self, Short32 | ShortShifted32 | Short16 | ShortShifted16 | InTwoParts)
+        !matches!(self, Short32 | ShortShifted32 | Short16 | ShortShifted16 | InTwoParts | Fixed)
     }
 
     fn vnni(weight_type: WeightType) -> Option<Self> {

@@ -71,7 +71,7 @@ impl Case {
         let form = form(self.weight_type, self.to_bytes, level).expect("a form");
         let is_nearest = matches!(form, Form::Signed32 | Form::Any32);
         let most = if form.is_of_bytes() { 127.0 } else { 32767.0 };
-        let rounded = |x| if is_nearest { nearest(x) } else { rounded(x, most) };
+        let rounded = |x| if is_nearest { nearest(x) } else { oracle::rounded(x, most) };
         let rounded: Vec<f32> = x.chunks(self.group()).flat_map(rounded).collect();
         let weights = oracle::dequantize(self.weight_type, data, self.width);
         let expected = oracle::product(&weights, self.rows, self.width, &rounded, self.tokens);
@@ -85,22 +85,14 @@ impl Case {
     }
 }
 
-/// A group as fractions of its largest element.
-fn rounded(x: &[f32], most: f32) -> Vec<f32> {
-    let largest = x.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
-    let (scale, inverse) = (largest / most, if largest > 0.0 { most / largest } else { 0.0 });
-    x.iter().map(|x| scale * (x * inverse).round_ties_even()).collect()
-}
-
 /// A group as the kernel leaves it, of which its own tests say that it is right.
 fn nearest(x: &[f32]) -> Vec<f32> {
     let mut words = [0; 10];
     assert_eq!(x.len(), 32);
     // SAFETY: the processor has the level of the form; a group, and the place of its words.
     unsafe { quantize::<8, Signs>(x.as_ptr(), 32, words.as_mut_ptr(), 10) };
-    let (bytes, scale) = (&words[..8], f32::from_bits(words[8]));
-    let bytes = bytes.iter().flat_map(|word| word.to_le_bytes().map(|byte| byte as i8));
-    bytes.map(|q| scale * f32::from(q)).collect()
+    let scale = f32::from_bits(words[8]);
+    oracle::bytes_of(&words[..8]).map(|q| scale * f32::from(q)).collect()
 }
 
 fn form(weight_type: WeightType, to_bytes: bool, level: Level) -> Option<Form> {
@@ -187,9 +179,12 @@ fn floats_are_not_rounded_and_bytes_only_made_where_they_may_be() {
         assert_eq!(form(Q4_0, true, level), None);
     }
     for (_, level) in Level::NAMES {
-        assert!([F32, Bf16].iter().all(|float| form(*float, true, level).is_none()));
+        assert_eq!(form(F32, true, level), None);
+        let is_quicker = level == Level::Avx512Vnni;
+        assert_eq!(form(Bf16, true, level), is_quicker.then_some(Form::Fixed));
         let in_two_parts = (level == Level::Amx).then_some(Form::InTwoParts);
-        assert_eq!(form(F16, true, level), in_two_parts);
+        let is_fixed = matches!(level, Level::Avx512Vnni | Level::Avx512Bf16);
+        assert_eq!(form(F16, true, level), in_two_parts.or(is_fixed.then_some(Form::Fixed)));
     }
     assert_eq!(form(Q4_0, false, Level::Avx512Vnni), None);
     assert_eq!(form_for(65, Q4_0, true, Level::Avx512Vnni), Some(Form::Signed32));

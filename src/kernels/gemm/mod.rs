@@ -9,6 +9,7 @@ mod amx;
 mod back;
 mod bytes;
 mod bytes_tile;
+mod fixed;
 mod form;
 mod forward;
 mod integers;
@@ -32,6 +33,7 @@ use super::{
 use amx::Amx;
 use back::Back;
 use bytes::{Any, AnyOfSupers, Bytes, Signs};
+use fixed::Fixed;
 use form::Form;
 use forward::Forward;
 use integers::OfIntegers;
@@ -75,6 +77,7 @@ macro_rules! with_kernel_for {
         match Form::of($product, level) {
             None => with_kernel!(level, $K => $do),
             Some(Form::InTwoParts) => with!($K = Amx<2>, $do),
+            Some(Form::Fixed) => with!($K = Fixed, $do),
             Some(Form::Signed32) => with!($K = Bytes<8, Signs>, $do),
             Some(Form::Any32) => with!($K = Bytes<8, Any>, $do),
             Some(Form::AnyOfSupers32) => with!($K = Bytes<8, AnyOfSupers>, $do),

@@ -3,13 +3,11 @@
 use std::arch::x86_64::*;
 
 use super::bytes::Offsets;
+use crate::kernels::vector::TINY;
 
 #[cfg(test)]
 #[path = "quantize_tests.rs"]
 mod tests;
-
-/// Elements that are all smaller are taken for zeros: of what is much smaller there is no inverse.
-const TINY: f32 = 1e-36;
 
 /// Quantizes `n` elements in groups of so many words, the beginnings of which are `stride` words apart: to the integers of
 /// [`nearest`] with the scale that fits them best, or to those of which the largest is 127 or -127. If there are NaNs or
@@ -117,7 +115,7 @@ unsafe fn bytes(q: __m512i, to: *mut u32) -> __m128i {
 /// The largest size of an element; NaN if there is one.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
 #[inline]
-fn largest(low: __m512, high: __m512) -> f32 {
+pub(super) fn largest(low: __m512, high: __m512) -> f32 {
     // As integers, of which those of NaNs are the largest.
     let mask = _mm512_set1_epi32(i32::MAX);
     let [low, high] = [low, high].map(|x| _mm512_and_si512(_mm512_castps_si512(x), mask));

@@ -1,37 +1,27 @@
 //! What is left of groups that become bytes.
 
-use super::super::bytes::{Any, AnyOfSupers, Signs};
+use super::super::bytes::{Any, AnyOfSupers, Offsets, Signs};
 use super::quantize;
 use crate::kernels::Level;
-use crate::kernels::oracle::{assert_nearest, random_floats};
+use crate::kernels::oracle::{assert_nearest, bytes_of, random_floats};
 use crate::kernels::testing::levels;
 
 /// Bytes, scale and last word of a group of so many words; `None` if the processor cannot.
-fn group<const GROUP: usize>(x: &[f32]) -> Option<(Vec<i8>, f32, [u32; 2])> {
+fn group<const GROUP: usize, O: Offsets>(x: &[f32]) -> Option<(Vec<i8>, f32, u32)> {
     if !levels().contains(&Level::Avx512Vnni) {
         return None;
     }
-    let both = [false, true].map(|are_signs| {
-        let mut words = vec![0; GROUP + 2];
-        let (n, to) = (x.len(), words.as_mut_ptr());
-        // SAFETY: the processor has the level; a group, and the place of its words.
-        unsafe {
-            if are_signs {
-                quantize::<GROUP, Signs>(x.as_ptr(), n, to, GROUP + 2);
-            } else {
-                quantize::<GROUP, Any>(x.as_ptr(), n, to, GROUP + 2);
-            }
-        }
-        words
-    });
-    let [any, signs] = both;
-    assert!(any[..=GROUP] == signs[..=GROUP]);
-    let bytes = any[..GROUP].iter().flat_map(|word| word.to_le_bytes().map(|byte| byte as i8));
-    Some((bytes.collect(), f32::from_bits(any[GROUP]), [any[GROUP + 1], signs[GROUP + 1]]))
+    let mut words = vec![0; GROUP + 2];
+    // SAFETY: the processor has the level; a group, and the place of its words.
+    unsafe { quantize::<GROUP, O>(x.as_ptr(), x.len(), words.as_mut_ptr(), GROUP + 2) };
+    let bytes = bytes_of(&words[..GROUP]).collect();
+    Some((bytes, f32::from_bits(words[GROUP]), words[GROUP + 1]))
 }
 
 fn check<const GROUP: usize>(x: &[f32]) {
-    let Some((q, scale, [any, signs])) = group::<GROUP>(x) else { return };
+    let Some((q, scale, any)) = group::<GROUP, Any>(x) else { return };
+    let Some((same_q, same_scale, signs)) = group::<GROUP, Signs>(x) else { return };
+    assert!(q == same_q && scale == same_scale);
     if GROUP == 8 {
         assert_nearest(x, &q, scale);
     }
@@ -60,15 +50,8 @@ fn groups_become_the_nearest_bytes() {
 #[test]
 fn with_super_blocks_the_largest_is_127() {
     for seed in 0..100 {
-        let (x, mut words) = (random_floats(32, seed), [0; 10]);
-        if !levels().contains(&Level::Avx512Vnni) {
-            return;
-        }
-        // SAFETY: the processor has the level; a group, and the place of its words.
-        unsafe { quantize::<8, AnyOfSupers>(x.as_ptr(), 32, words.as_mut_ptr(), 10) };
-        let scale = f32::from_bits(words[8]);
-        let bytes = words[..8].iter().flat_map(|word| word.to_le_bytes().map(|byte| byte as i8));
-        let bytes: Vec<i8> = bytes.collect();
+        let x = random_floats(32, seed);
+        let Some((bytes, scale, _)) = group::<8, AnyOfSupers>(&x) else { return };
         assert_eq!(bytes.iter().map(|q| q.unsigned_abs()).max(), Some(127));
         for (x, q) in x.iter().zip(bytes) {
             assert!((x - scale * f32::from(q)).abs() <= 0.501 * scale);
@@ -81,7 +64,7 @@ fn what_is_no_number_makes_its_group_none() {
     for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut x = random_floats(32, 1);
         x[3] = wrong;
-        let Some((_, scale, _)) = group::<8>(&x) else { return };
+        let Some((_, scale, _)) = group::<8, Any>(&x) else { return };
         assert!(!scale.is_finite(), "{wrong}: {scale}");
     }
 }
@@ -89,7 +72,8 @@ fn what_is_no_number_makes_its_group_none() {
 #[test]
 fn what_is_too_small_for_an_inverse_is_zeros() {
     for size in [f32::MIN_POSITIVE, 1e-40, 1e-37] {
-        let Some((_, scale, words)) = group::<8>(&[size; 32]) else { return };
-        assert_eq!((scale, words), (0.0, [0, 0]));
+        let Some((_, scale, any)) = group::<8, Any>(&[size; 32]) else { return };
+        let Some((_, _, signs)) = group::<8, Signs>(&[size; 32]) else { return };
+        assert_eq!((scale, any, signs), (0.0, 0, 0));
     }
 }

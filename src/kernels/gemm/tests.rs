@@ -144,6 +144,12 @@ impl Case {
         y.dense()
     }
 
+    /// Rows as integers of 14 bits.
+    fn fixed(&self, x: Vec<f32>) -> Vec<f32> {
+        let groups = x.chunks(self.width).flat_map(|row| row.chunks(32));
+        groups.flat_map(|group| oracle::rounded(group, 8191.0)).collect()
+    }
+
     /// What goes back through it.
     fn back(&self, level: Level, threads: usize, accumulate: bool) -> Vec<f32> {
         let bytes = self.bytes();
@@ -168,11 +174,17 @@ impl Case {
     fn check_forward(&self, level: Level) {
         let x = oracle::random_floats(self.tokens * self.width, self.seed ^ 1);
         let multiplied = super::level(&self.weight(&self.bytes()), level);
-        let x: Vec<f32> = x.into_iter().map(|x| as_multiplied(multiplied, x)).collect();
-        let weights = match self.weight_type {
+        let in_brain_floats =
+            |x: Vec<f32>| x.into_iter().map(|x| as_multiplied(multiplied, x)).collect();
+        let (weights, x) = match (self.weight_type, level) {
             // In two parts, which are exact.
-            WeightType::F16 if level == Level::Amx => self.elements(Level::Avx512),
-            _ => self.elements(multiplied),
+            (WeightType::F16, Level::Amx) => (self.elements(Level::Avx512), in_brain_floats(x)),
+            (WeightType::F16, Level::Avx512Vnni | Level::Avx512Bf16)
+            | (WeightType::Bf16, Level::Avx512Vnni) => {
+                let exact = self.elements(Level::Avx512).into_iter().map(|x| x as f32).collect();
+                (self.fixed(exact).into_iter().map(f64::from).collect(), self.fixed(x))
+            }
+            _ => (self.elements(multiplied), in_brain_floats(x)),
         };
         let expected = oracle::product(&weights, self.rows, self.width, &x, self.tokens);
         let y = self.forward(level, 1);
@@ -267,15 +279,9 @@ fn shapes_beyond_every_block_are_right() {
 
 #[test]
 fn a_token_that_is_not_a_number_concerns_no_other() {
-    for level in levels() {
-        let case = Case {
-            weight_type: WeightType::Bf16,
-            rows: 37,
-            width: 51,
-            tokens: 14,
-            gap: 0,
-            seed: 4,
-        };
+    let both = |level| [WeightType::Bf16, WeightType::F16].map(|weight_type| (level, weight_type));
+    for (level, weight_type) in levels().into_iter().flat_map(both) {
+        let case = Case { weight_type, rows: 37, width: 51, tokens: 14, gap: 0, seed: 4 };
         let bytes = case.bytes();
         let mut x = Floats::random(case.tokens, case.width, 0, 5);
         x.data[3 * case.width..4 * case.width].fill(f32::NAN);

@@ -3,9 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::layout::{BLOCK, Extra, Layout, QUARTER};
-
-/// Elements that are all smaller are taken for zeros: of what is much smaller there is no inverse.
-const TINY: f32 = 1e-36;
+use crate::kernels::vector::TINY;
 
 /// Quantizes one token's activations, `x`, of which there are `width`.
 ///
