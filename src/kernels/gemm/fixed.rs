@@ -1,6 +1,5 @@
 //! The GEMM of 16-bit floats with VNNI: both factors become integers of 14 bits, with a scale for each group of elements.
-//! The sums of a group's products are exact. A brain float would lose three bits of each weight, and a product in f32 takes
-//! twice as long.
+//! The sums of a group's products are exact. A brain float would lose three bits of an F16, and a product in f32 takes longer.
 //!
 //! A group is packed into the words of its integers, two in each, and that of its scale: those of weights and of tokens as
 //! [`super::bytes`] says.

@@ -31,7 +31,8 @@ pub(super) enum Form {
     ShortShifted16,
     /// 16-bit floats with AMX, where one brain float would lose some of their bits: a second one keeps these.
     InTwoParts,
-    /// Integers of 14 bits with VNNI: of 16-bit floats, of which one brain float would lose some bits.
+    /// Integers of 14 bits with VNNI: of 16-bit floats, of which a brain float would lose some bits, or where those are not
+    /// multiplied and f32 takes longer.
     Fixed,
 }
 

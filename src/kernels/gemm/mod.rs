@@ -3,7 +3,7 @@
 //! The tokens' vectors are packed first, by all threads together; then each thread takes panels of weights, dequantizes
 //! and packs as much of one as the cache holds, and multiplies it with all tokens. How precise the factors are depends
 //! on the level: bf16 where the processor multiplies it, f32 elsewhere, and integers where those are quicker
-//! and may be ([`form`]). Sums are f32.
+//! and may be, or lose less ([`form`]). Sums are f32.
 
 mod amx;
 mod back;
