@@ -12,14 +12,13 @@ use super::super::{Level, Vectors, Weight, dequant};
 use super::bytes_tile::{self, Groups, vectors};
 use super::kernel::{Kernel, Rows, by_tokens};
 use super::pack;
-use super::quantize::largest;
 use super::tile::Tile;
 use super::transpose::rows16;
 
 /// Elements that have a scale together.
-const GROUP: usize = 32;
+const GROUP: usize = 64;
 /// The largest integer: the sum of a group's products is less than 2^31.
-const MOST: f32 = 8191.0;
+const MOST: f32 = 5792.0;
 const _: () = assert!(GROUP as f64 * (MOST as f64) * (MOST as f64) < (1u64 << 31) as f64);
 
 /// Products of integers of 14 bits.
@@ -31,6 +30,7 @@ impl Kernel for Fixed {
     const SIDE: usize = 16;
     const ELEMENTS: usize = 512;
     const WORDS: usize = Self::ELEMENTS / GROUP * <Self as Groups>::WORDS;
+    const UNIT: usize = GROUP;
 
     fn words(elements: usize) -> usize {
         elements.div_ceil(GROUP) * <Self as Groups>::WORDS
@@ -118,19 +118,25 @@ impl Groups for Fixed {
 /// The processor has AVX-512 F, BW, VL and DQ. There are so many elements, and room for the words of their groups.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
 unsafe fn quantize(x: *const f32, n: usize, to: *mut u32, stride: usize) {
+    const VECTORS: usize = GROUP / 16;
     for (group, first) in (0..n).step_by(GROUP).enumerate() {
-        let kept = u32::MAX >> GROUP.saturating_sub(n - first);
+        let kept = u64::MAX >> GROUP.saturating_sub(n - first);
         // SAFETY: elements of the caller's, and the words of a group.
         unsafe {
-            let (x, to) = (x.add(first), to.add(group * stride));
-            let low = _mm512_maskz_loadu_ps(kept as u16, x);
-            let high = _mm512_maskz_loadu_ps((kept >> 16) as u16, x.wrapping_add(16));
-            let largest = largest(low, high);
+            let (from, to) = (x.wrapping_add(first), to.add(group * stride));
+            let mut x = [_mm512_setzero_ps(); VECTORS];
+            // As integers, of which those of NaNs are the largest.
+            let (mut most, size) = (_mm512_setzero_si512(), _mm512_set1_epi32(i32::MAX));
+            for (i, x) in x.iter_mut().enumerate() {
+                *x = _mm512_maskz_loadu_ps((kept >> (16 * i)) as u16, from.wrapping_add(16 * i));
+                most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_castps_si512(*x), size));
+            }
+            let largest = f32::from_bits(_mm512_reduce_max_epu32(most));
             let inverse = _mm512_set1_ps(if largest < TINY { 0.0 } else { MOST / largest });
-            let low = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
-            let high = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
-            _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(low));
-            _mm256_storeu_si256(to.add(GROUP / 4).cast(), _mm512_cvtepi32_epi16(high));
+            for (i, x) in x.into_iter().enumerate() {
+                let integers = _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
+                _mm256_storeu_si256(to.add(8 * i).cast(), _mm512_cvtepi32_epi16(integers));
+            }
             *to.add(GROUP / 2) = (largest / MOST).to_bits();
         }
     }
@@ -161,7 +167,7 @@ mod tests {
 
     #[test]
     fn elements_become_fractions_of_the_largest_and_zeros_fill_the_last_group() {
-        for n in 1..100 {
+        for n in 1..200 {
             let x = random_floats(n, n as u64);
             let Some(groups) = quantized(&x) else { return };
             for (x, (integers, scale)) in x.chunks(GROUP).zip(groups) {

@@ -250,7 +250,7 @@ impl<'a, K: Kernel> Forward<'a, K> {
 
     /// Elements in parts of whole blocks, at most so many.
     fn parts(&self, elements: &Range<usize>, most: usize) -> Parts {
-        let unit = plan::unit(&self.product.weight).unwrap_or(1);
+        let unit = plan::unit(&self.product.weight).unwrap_or(1).max(K::UNIT);
         Parts::within(elements, most / unit * unit, unit)
     }
 

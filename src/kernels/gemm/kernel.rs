@@ -30,6 +30,8 @@ pub(super) trait Kernel {
     /// Bytes of packed panels that are multiplied with a tile before the next one: not 0 where multiplying is so quick that one
     /// waits for tokens that lie further away than in the first cache, and for results on their way to memory.
     const TOGETHER: usize = 0;
+    /// Elements that parts of rows are whole numbers of, beside the blocks of weights.
+    const UNIT: usize = 1;
     /// Dequantizing a weight takes as long as multiplying it with so many tokens.
     const DEQUANTIZING: usize = 24;
 

@@ -115,7 +115,7 @@ unsafe fn bytes(q: __m512i, to: *mut u32) -> __m128i {
 /// The largest size of an element; NaN if there is one.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
 #[inline]
-pub(super) fn largest(low: __m512, high: __m512) -> f32 {
+fn largest(low: __m512, high: __m512) -> f32 {
     // As integers, of which those of NaNs are the largest.
     let mask = _mm512_set1_epi32(i32::MAX);
     let [low, high] = [low, high].map(|x| _mm512_and_si512(_mm512_castps_si512(x), mask));

@@ -146,8 +146,8 @@ impl Case {
 
     /// Rows as integers of 14 bits.
     fn fixed(&self, x: Vec<f32>) -> Vec<f32> {
-        let groups = x.chunks(self.width).flat_map(|row| row.chunks(32));
-        groups.flat_map(|group| oracle::rounded(group, 8191.0)).collect()
+        let groups = x.chunks(self.width).flat_map(|row| row.chunks(64));
+        groups.flat_map(|group| oracle::rounded(group, 5792.0)).collect()
     }
 
     /// What goes back through it.
