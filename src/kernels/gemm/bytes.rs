@@ -6,16 +6,13 @@
 //! have no sign and `w = scale * quant + offset`: the last word is the offset. What it is with tokens depends on the
 //! offsets: see [`Offsets`]. Words of a panel's rows alternate, those of a tile's tokens stay together group by group.
 
+use std::arch::x86_64::*;
 use std::marker::PhantomData;
-use std::ops::Range;
 
-use super::super::{Vectors, Weight, dequant};
-use super::bytes_tile;
-use super::kernel::{Kernel, Rows, by_tokens};
-use super::pack;
+use super::super::{Weight, dequant};
+use super::groups::Groups;
+use super::groups_tile::vectors;
 use super::quantize::quantize;
-use super::tile::Tile;
-use super::transpose::rows16;
 
 /// What the offsets of weights are.
 pub(super) trait Offsets {
@@ -53,48 +50,53 @@ impl Offsets for AnyOfSupers {
 }
 
 /// Products of bytes in groups of so many words, with VNNI.
-pub(super) struct Bytes<const GROUP: usize, O>(PhantomData<O>);
+pub(super) struct Bytes<const WORDS: usize, O>(PhantomData<O>);
 
-impl<const GROUP: usize, O: Offsets> Kernel for Bytes<GROUP, O> {
-    const LANES: usize = 32;
-    const TOKENS: usize = 6;
-    const SIDE: usize = 16;
+impl<const WORDS: usize, O: Offsets> Groups for Bytes<WORDS, O> {
+    const GROUP: usize = 4 * WORDS;
+    const INTEGERS: usize = WORDS;
+    const WORDS: usize = WORDS + 2;
+    const OFFSETS: bool = !O::ARE_SIGNS;
     const ELEMENTS: usize = 1024;
-    const WORDS: usize = 1024 / (4 * GROUP) * (GROUP + 2);
 
-    fn words(elements: usize) -> usize {
-        elements.div_ceil(4 * GROUP) * (GROUP + 2)
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn multiply(tokens: usize, tile: &Tile) {
-        // SAFETY: the caller's.
-        unsafe {
-            by_tokens!(tokens, [1 2 3 4 5 6], T => bytes_tile::compute::<Self, T>(tile));
-        }
-    }
-
-    unsafe fn elements(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
+    unsafe fn weights(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
         // SAFETY: the caller's; the type has a form.
         unsafe {
             let row = weight.data.add(row * weight.stride);
-            dequant::to_bytes::<GROUP, 128>(weight.weight_type, row, start, n, to);
+            dequant::to_bytes::<WORDS, 128>(weight.weight_type, row, start, n, to);
         }
     }
 
-    unsafe fn transpose(from: Rows, rows: usize, words: usize, to: *mut u32, to_stride: usize) {
-        // SAFETY: the caller's.
-        unsafe { rows16(from.data, from.stride, rows, words, to, to_stride) }
+    unsafe fn token(x: *const f32, n: usize, to: *mut u32, stride: usize) {
+        // SAFETY: the caller's; rows are whole groups.
+        unsafe { quantize::<WORDS, O>(x, n, to, stride) }
     }
 
-    unsafe fn tile(
-        vectors: Vectors,
-        tokens: Range<usize>,
-        elements: Range<usize>,
-        _: Rows,
-        to: *mut u32,
-    ) {
-        // SAFETY: the caller's vectors, in whole groups.
-        unsafe { pack::groups(vectors, tokens, elements, GROUP + 2, to, quantize::<GROUP, O>) }
+    #[inline(always)]
+    unsafe fn products<const T: usize>(
+        weights: *const u32,
+        tokens: *const u32,
+    ) -> [[__m512i; 2]; T] {
+        // SAFETY: the caller's group.
+        unsafe {
+            let splat = |word: usize, t: usize| {
+                _mm512_set1_epi32(*tokens.add(t * (WORDS + 2) + word).cast())
+            };
+            let mut sums = [[_mm512_setzero_si512(); 2]; T];
+            if O::ARE_SIGNS {
+                for (t, sums) in sums.iter_mut().enumerate() {
+                    *sums = [splat(WORDS + 1, t); 2];
+                }
+            }
+            for word in 0..WORDS {
+                let [a, b] = vectors(weights, word);
+                for (t, sums) in sums.iter_mut().enumerate() {
+                    let x = splat(word, t);
+                    *sums =
+                        [_mm512_dpbusd_epi32(sums[0], a, x), _mm512_dpbusd_epi32(sums[1], b, x)];
+                }
+            }
+            sums
+        }
     }
 }

@@ -5,15 +5,11 @@
 //! [`super::bytes`] says.
 
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 use super::super::vector::TINY;
-use super::super::{Level, Vectors, Weight, dequant};
-use super::bytes_tile::{self, Groups, vectors};
-use super::kernel::{Kernel, Rows, by_tokens};
-use super::pack;
-use super::tile::Tile;
-use super::transpose::rows16;
+use super::super::{Level, Weight, dequant};
+use super::groups::Groups;
+use super::groups_tile::vectors;
 
 /// Elements that have a scale together.
 const GROUP: usize = 64;
@@ -24,89 +20,45 @@ const _: () = assert!(GROUP as f64 * (MOST as f64) * (MOST as f64) < (1u64 << 31
 /// Products of integers of 14 bits.
 pub(super) struct Fixed;
 
-impl Kernel for Fixed {
-    const LANES: usize = 32;
-    const TOKENS: usize = 6;
-    const SIDE: usize = 16;
+impl Groups for Fixed {
+    const GROUP: usize = GROUP;
+    const INTEGERS: usize = GROUP / 2;
+    const WORDS: usize = GROUP / 2 + 1;
+    const OFFSETS: bool = false;
     const ELEMENTS: usize = 512;
-    const WORDS: usize = Self::ELEMENTS / GROUP * <Self as Groups>::WORDS;
-    const UNIT: usize = GROUP;
 
-    fn words(elements: usize) -> usize {
-        elements.div_ceil(GROUP) * <Self as Groups>::WORDS
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn multiply(tokens: usize, tile: &Tile) {
-        // SAFETY: the caller's.
-        unsafe {
-            by_tokens!(tokens, [1 2 3 4 5 6], T => bytes_tile::compute::<Self, T>(tile));
-        }
-    }
-
-    unsafe fn elements(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
+    unsafe fn weights(weight: &Weight, row: usize, start: usize, n: usize, to: *mut u32) {
         let mut x = [0f32; Self::ELEMENTS];
         // SAFETY: the caller's elements, of which there are no more.
         unsafe {
             let row = weight.data.add(row * weight.stride);
             dequant::to_f32(Level::Avx512Vnni, weight.weight_type, row, start, n, x.as_mut_ptr());
-            quantize(x.as_ptr(), n, to, <Self as Groups>::WORDS);
+            quantize(x.as_ptr(), n, to, Self::WORDS);
         }
     }
 
-    unsafe fn transpose(from: Rows, rows: usize, words: usize, to: *mut u32, to_stride: usize) {
+    unsafe fn token(x: *const f32, n: usize, to: *mut u32, stride: usize) {
         // SAFETY: the caller's.
-        unsafe { rows16(from.data, from.stride, rows, words, to, to_stride) }
+        unsafe { quantize(x, n, to, stride) }
     }
-
-    unsafe fn tile(
-        vectors: Vectors,
-        tokens: Range<usize>,
-        elements: Range<usize>,
-        _: Rows,
-        to: *mut u32,
-    ) {
-        // SAFETY: the caller's vectors.
-        unsafe {
-            pack::groups(vectors, tokens, elements, <Self as Groups>::WORDS, to, quantize);
-        }
-    }
-}
-
-impl Groups for Fixed {
-    const WORDS: usize = GROUP / 2 + 1;
 
     #[inline(always)]
-    unsafe fn add<const T: usize>(
-        sums: &mut [[__m512; 2]; T],
+    unsafe fn products<const T: usize>(
         weights: *const u32,
         tokens: *const u32,
-    ) {
-        const SCALE: usize = GROUP / 2;
+    ) -> [[__m512i; 2]; T] {
         // SAFETY: the caller's group.
         unsafe {
-            let splat = |word: usize, t: usize| {
-                _mm512_set1_epi32(*tokens.add(t * (SCALE + 1) + word).cast())
-            };
-            let mut whole = [[_mm512_setzero_si512(); 2]; T];
-            for word in 0..SCALE {
+            let mut sums = [[_mm512_setzero_si512(); 2]; T];
+            for word in 0..Self::INTEGERS {
                 let [a, b] = vectors(weights, word);
-                for (t, whole) in whole.iter_mut().enumerate() {
-                    let x = splat(word, t);
-                    let [c, d] = *whole;
-                    *whole = [_mm512_dpwssd_epi32(c, a, x), _mm512_dpwssd_epi32(d, b, x)];
+                for (t, sums) in sums.iter_mut().enumerate() {
+                    let x = _mm512_set1_epi32(*tokens.add(t * Self::WORDS + word).cast());
+                    *sums =
+                        [_mm512_dpwssd_epi32(sums[0], a, x), _mm512_dpwssd_epi32(sums[1], b, x)];
                 }
             }
-            let [a, b] = vectors(weights, SCALE);
-            let (a, b) = (_mm512_castsi512_ps(a), _mm512_castsi512_ps(b));
-            for (t, ([c, d], sums)) in whole.into_iter().zip(sums.iter_mut()).enumerate() {
-                let x = _mm512_castsi512_ps(splat(SCALE, t));
-                let (c, d) = (_mm512_cvtepi32_ps(c), _mm512_cvtepi32_ps(d));
-                *sums = [
-                    _mm512_fmadd_ps(c, _mm512_mul_ps(a, x), sums[0]),
-                    _mm512_fmadd_ps(d, _mm512_mul_ps(b, x), sums[1]),
-                ];
-            }
+            sums
         }
     }
 }
@@ -144,11 +96,12 @@ unsafe fn quantize(x: *const f32, n: usize, to: *mut u32, stride: usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::groups_tile::add;
     use super::*;
     use crate::kernels::oracle::{random_floats, rounded};
     use crate::kernels::testing::levels;
 
-    const WORDS: usize = <Fixed as Groups>::WORDS;
+    const WORDS: usize = Fixed::WORDS;
 
     /// Integers and scales of some groups; `None` if the processor cannot.
     fn quantized(x: &[f32]) -> Option<Vec<([i16; GROUP], f32)>> {
@@ -205,7 +158,7 @@ mod tests {
             let mut sums = [[_mm512_setzero_ps(); 2]];
             // SAFETY: a group of each.
             unsafe {
-                Fixed::add::<1>(&mut sums, words.as_ptr(), token.as_ptr());
+                add::<Fixed, 1>(&mut sums, words.as_ptr(), token.as_ptr());
                 std::mem::transmute(sums)
             }
         }

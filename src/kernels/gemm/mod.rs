@@ -8,10 +8,11 @@
 mod amx;
 mod back;
 mod bytes;
-mod bytes_tile;
 mod fixed;
 mod form;
 mod forward;
+mod groups;
+mod groups_tile;
 mod integers;
 mod integers_tile;
 mod kernel;
@@ -36,6 +37,7 @@ use bytes::{Any, AnyOfSupers, Bytes, Signs};
 use fixed::Fixed;
 use form::Form;
 use forward::Forward;
+use groups::OfGroups;
 use integers::OfIntegers;
 use kernel::{Avx2, Avx512, Bf16};
 use pairs::Pairs;
@@ -77,12 +79,12 @@ macro_rules! with_kernel_for {
         match Form::of($product, level) {
             None => with_kernel!(level, $K => $do),
             Some(Form::InTwoParts) => with!($K = Amx<2>, $do),
-            Some(Form::Fixed) => with!($K = Fixed, $do),
-            Some(Form::Signed32) => with!($K = Bytes<8, Signs>, $do),
-            Some(Form::Any32) => with!($K = Bytes<8, Any>, $do),
-            Some(Form::AnyOfSupers32) => with!($K = Bytes<8, AnyOfSupers>, $do),
-            Some(Form::Signed16) => with!($K = Bytes<4, Signs>, $do),
-            Some(Form::Any16) => with!($K = Bytes<4, Any>, $do),
+            Some(Form::Fixed) => with!($K = OfGroups<Fixed>, $do),
+            Some(Form::Signed32) => with!($K = OfGroups<Bytes<8, Signs>>, $do),
+            Some(Form::Any32) => with!($K = OfGroups<Bytes<8, Any>>, $do),
+            Some(Form::AnyOfSupers32) => with!($K = OfGroups<Bytes<8, AnyOfSupers>>, $do),
+            Some(Form::Signed16) => with!($K = OfGroups<Bytes<4, Signs>>, $do),
+            Some(Form::Any16) => with!($K = OfGroups<Bytes<4, Any>>, $do),
             Some(Form::FourBits32) => with!($K = OfIntegers<Pairs<8, 8, 8>>, $do),
             Some(Form::FiveBits32) => with!($K = OfIntegers<Pairs<8, 4, 16>>, $do),
             Some(Form::ThreeBits16) => with!($K = OfIntegers<Pairs<4, 4, 4>>, $do),

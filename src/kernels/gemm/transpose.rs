@@ -5,8 +5,8 @@ use std::arch::x86_64::*;
 /// Writes word `w` of row `r` to `to[w * to_stride + r]`; at most 16 rows.
 ///
 /// # Safety
-/// The processor has AVX-512 F. There are `rows` rows, one at least, of `words` words, `stride` words apart, and of each, whole groups of
-/// 16 can be read; every place that is named can be written.
+/// The processor has AVX-512 F. There are `rows` rows, one at least, of `words` words, `stride` words apart, and of each,
+/// whole groups of 16 can be read; every place that is named can be written.
 #[target_feature(enable = "avx512f")]
 pub(in crate::kernels) unsafe fn rows16(
     from: *const u32,
